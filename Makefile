@@ -1,0 +1,68 @@
+# Sceau. Each target sets up what it needs; `make help` lists them.
+PYTHON ?= python3
+STAGE  ?= local
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PYTHONPATH := layers:schemas
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SOURCES := layers schemas functions tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help run journey serve test test-slow check format bench lock clean validator
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: $(VENV)/.runtime ## play the journey on the local stage, then serve until Ctrl-C
+	@$(BIN)/python -m sceau.cli run --stage $(STAGE) $(if $(PORT),--port $(PORT))
+
+journey: $(VENV)/.runtime ## play the journey and exit; not 0 if a step fails
+	@$(BIN)/python -m sceau.cli journey --stage $(STAGE) $(if $(PORT),--port $(PORT))
+
+serve: $(VENV)/.runtime ## serve the local stage without playing the journey
+	@$(BIN)/python -m sceau.cli serve --stage $(STAGE) $(if $(PORT),--port $(PORT))
+
+test: $(VENV)/.dev ## all tests but the slow suites
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+
+test-slow: $(VENV)/.dev ## the slow suites (the FHIR validator needs Java and Maven: see `make validator`)
+	@$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev ## format, lint and types
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy layers/sceau schemas/sceau_schemas tests benchmarks
+
+format: $(VENV)/.dev ## put the code into its format
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
+	@$(BIN)/python -m benchmarks.run
+
+lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
+	@for kind in runtime dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
+
+clean: ## remove what was built (the local stage in .local stays)
+	@rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@command -v $(PYTHON) >/dev/null || { echo "sceau: $(PYTHON) is not there; install Python 3.11 or newer, or set PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sceau: $(PYTHON) is too old; Python 3.11 or newer is needed (set PYTHON=)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "sceau: the virtual environment could not be made; on Debian install python3-venv" >&2; exit 1; }
+
+$(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
+	@$(call install,runtime)
+
+$(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
+	@$(call install,dev)
+	@touch $(VENV)/.runtime
+
+# pip's own report goes to a file: what matters is one sentence.
+define install
+mkdir -p build; echo "sceau: installing the locked dependencies ($(1)) into $(VENV)"; \
+$(BIN)/python -m pip install -q --require-hashes -r requirements/$(1).txt >build/install.log 2>&1 \
+  || { echo "sceau: the dependencies could not be installed: is the package index reachable? (details: build/install.log)" >&2; exit 1; }; \
+touch $(VENV)/.$(1)
+endef

@@ -1,0 +1,1 @@
+"""Audit events, the write-once journal, the verifiable log."""

@@ -1,0 +1,133 @@
+"""The `local` stage on disk: made once, whole or not at all.
+
+Everything is made in a folder beside the real one, which is then renamed: a stage is never half made by us. A folder
+that is incomplete all the same (somebody deleted a file) is said to be, and never repaired by guessing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sceau.cli.certificates import create_loopback_certificates
+from sceau.cli.files import write_private
+from sceau.cli.people import CLIENTS, DevelopmentClient
+from sceau.envelope.messages import Envelope
+from sceau.identity.client import generate_client_key
+from sceau.identity.clients import ClientStore
+from sceau.keys.keyfile import create_key_file
+from sceau.objects.filesystem import create_root
+from sceau.stage import SettingsError, Stage
+from sceau_schemas.configuration import Client
+
+PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFolder:
+    """Where the parts of a local stage are."""
+
+    path: Path
+
+    @property
+    def authority(self) -> Path:
+        """Certificate of the authority that signs the stage's server certificate."""
+        return self.path / "tls" / "ca.pem"
+
+    @property
+    def certificate(self) -> Path:
+        """The server's certificate."""
+        return self.path / "tls" / "server.pem"
+
+    @property
+    def certificate_key(self) -> Path:
+        """The server's key, 0600."""
+        return self.path / "tls" / "server.key"
+
+    @property
+    def issuer(self) -> Path:
+        """The development issuer's own folder."""
+        return self.path / "issuer"
+
+    def client_key(self, client_id: str) -> dict[str, Any]:
+        """A development client's private JWK."""
+        key: dict[str, Any] = json.loads((self.path / "clients" / f"{client_id}.json").read_text("utf-8"))
+        return key
+
+    def missing(self) -> list[str]:
+        """The parts that are not there."""
+        return [part for part in PARTS if not (self.path / part).exists()]
+
+
+def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
+    """Make the stage's folder if it is absent; return it, and whether it was made now.
+
+    Raises SettingsError with one sentence when the folder is there but incomplete, or can't be made.
+    """
+    if stage.spec.host != "local":
+        raise SettingsError(f"stage {stage.name} is not a local stage")
+    folder = LocalFolder((stage.base / stage.spec.store.folder).parent)
+    if folder.path.exists():
+        missing = folder.missing()
+        if missing:
+            raise SettingsError(
+                f"the stage in {folder.path} is incomplete ({', '.join(missing)} is missing): "
+                "put it back from a backup, or delete the folder to begin anew"
+            )
+        return folder, False
+    try:
+        _make(stage, folder.path)
+    except OSError as error:
+        raise SettingsError(f"the stage can't be made in {folder.path}: {error.strerror or error}") from None
+    return folder, True
+
+
+def _make(stage: Stage, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        for name in ("tls", "clients", "issuer"):
+            (draft / name).mkdir(mode=0o700)
+        create_root(draft / stage.spec.store.folder.name)
+        create_key_file(draft / stage.spec.key_service.file.name, clock=lambda: datetime.now(UTC))
+        create_loopback_certificates(draft / "tls", datetime.now(UTC))
+        _register_clients(stage, draft)
+        os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _register_clients(stage: Stage, draft: Path) -> None:
+    """Make each development client's key, and register it with the rights of the operations tool."""
+    settings = stage.spec.model_copy(
+        update={
+            "store": stage.spec.store.model_copy(update={"folder": draft / stage.spec.store.folder.name}),
+            "key_service": stage.spec.key_service.model_copy(update={"file": draft / stage.spec.key_service.file.name}),
+        }
+    )
+    tool = Stage(stage.name, stage.file, settings, stage.base).tool("operations")
+    clients = ClientStore(tool.store, Envelope(tool.keys))
+    for client in CLIENTS:
+        private, public = generate_client_key()
+        write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
+        clients.put(_registration(client, public))
+
+
+def _registration(client: DevelopmentClient, public: dict[str, Any]) -> Client:
+    return Client(
+        client_id=client.client_id,
+        name=client.name,
+        kind=client.kind,
+        keys=(public,),
+        structures=client.structures,
+        scopes=client.scopes,
+        grants=(client.grant,),
+        azp=client.azp,
+    )

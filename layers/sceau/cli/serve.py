@@ -1,0 +1,94 @@
+"""The HTTPS process of a laptop: granian in front of our gateway, all functions of the chalicefile behind it.
+
+Each function's `app.py` is loaded under a name of its own (all are called `app`) and has only its own rights.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from sceau.http import log
+from sceau.http.gateway import Gateway, Mount
+from sceau.stage import Settings, Stage, load_stage
+
+THREADS = 16
+"""Requests served at a time: they wait for the store's fsync and the network more than for the processor."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+def application() -> Callable[..., list[bytes]]:
+    """The WSGI application of a stage, as the environment names it. Called by each worker when it starts."""
+    _die_with_parent()
+    log.configure()
+    stage = load_stage(Settings.from_environ(os.environ))
+    mounts = list(mount_functions(stage))
+    for app in {mount.function: mount.app for mount in mounts}.values():
+        app.warm()  # type: ignore[attr-defined]  # every app.py makes a SceauApp; a start that can't work fails here
+    timeouts = {name: function.timeout_seconds for name, function in stage.file.functions.items()}
+    log.log(log.LogEvent.STARTED, stage=stage.name, functions=len(timeouts))
+    return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
+
+
+def mount_functions(stage: Stage) -> Iterator[Mount]:
+    """Every route of every function that the chalicefile declares, with the app that serves it."""
+    for name, function in stage.file.functions.items():
+        if not function.routes:
+            continue
+        app = load_app(stage.base / "functions" / name / "app.py", name).app
+        for route in function.routes:
+            yield Mount(name, app, route.method, route.path)
+
+
+def load_app(path: Path, function: str) -> ModuleType:
+    """Import one function's `app.py` under a unique name."""
+    spec = importlib.util.spec_from_file_location(f"sceau_function_{function}", path)
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: int) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are finished first."""
+    from granian.constants import HTTPModes, Interfaces
+    from granian.server.mp import MPServer
+
+    os.environ |= environment(settings)
+    server: Any = MPServer(
+        "sceau.cli.serve:application",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=THREADS,
+        http=HTTPModes.http1,
+        ssl_cert=certificate,
+        ssl_key=key,
+        factory=True,
+        log_enabled=False,
+        workers_kill_timeout=10,
+    )
+    server.serve()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The environment that makes a process read the same settings."""
+    given = settings.model_dump(exclude_none=True)
+    return {f"SCEAU_{name.upper()}": str(value) for name, value in given.items()}
+
+
+def _die_with_parent() -> None:
+    """A supervisor killed with SIGKILL must not leave its worker behind, holding the port. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

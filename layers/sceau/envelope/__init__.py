@@ -1,0 +1,1 @@
+"""Seal and open bytes: AWS Encryption SDK messages under data keys of our own key-service port."""

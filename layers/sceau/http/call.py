@@ -1,0 +1,134 @@
+"""One authenticated request on its way through a use case: who calls, when, and what was traced of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import urlencode
+
+from sceau.access.decide import decide, may_ask
+from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, RecordFacts, Verdict
+from sceau.audit.facts import (
+    AuditAct,
+    Client,
+    Coding,
+    Entity,
+    EventFacts,
+    Identifier,
+    Outcome,
+    Request as TracedRequest,
+    Server,
+    Structure,
+    User,
+)
+from sceau.http.message import Request
+from sceau.http.refusals import Refused, refused
+
+_ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
+_PROFESSIONS = "urn:oid:1.2.250.1.213.1.1.5.5"
+_PURPOSES = {
+    ActorKind.PROFESSIONAL: Coding(_ACT_REASON, "TREAT", "treatment"),
+    ActorKind.SOFTWARE: Coding(_ACT_REASON, "TREAT", "treatment"),
+    ActorKind.PATIENT: Coding(_ACT_REASON, "PATRQT", "patient requested"),
+    ActorKind.INSURER: Coding(_ACT_REASON, "HPAYMT", "healthcare payment"),
+    ActorKind.OPERATIONS: Coding(_ACT_REASON, "HOPERAT", "healthcare operations"),
+}
+
+
+@dataclass(slots=True)
+class Call:
+    """What a use case works with. One per request, used by one thread.
+
+    `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable.
+    """
+
+    request: Request
+    actor: Actor
+    now: datetime
+    server: Server
+    append: Callable[[EventFacts], str]
+    audit_act: AuditAct = AuditAct.READ
+    record_id: str | None = None
+    dossier_version: int = 0
+    events: list[str] = field(default_factory=list)
+
+    def begin(self, audit_act: AuditAct, record_id: str | None = None) -> None:
+        """Say what is being asked, so that a refusal or a failure from here on is traced as that act."""
+        self.audit_act = audit_act
+        self.record_id = record_id or self.actor.record_id
+
+    def require_ask(self, act: Act) -> None:
+        """Refuse at once what scope or kind of caller rules out. Raises Refused."""
+        verdict = may_ask(act, self.actor)
+        if verdict is not None:
+            raise refused(verdict)
+
+    def require(self, act: Act, record: RecordFacts, document: DocumentFacts | None = None) -> Verdict:
+        """The verdict when it allows; raises Refused (403) when it denies."""
+        verdict = self.decide(act, record, document)
+        if not verdict.allowed:
+            raise refused(verdict)
+        return verdict
+
+    def decide(self, act: Act, record: RecordFacts, document: DocumentFacts | None = None) -> Verdict:
+        """The verdict, at the time at which the request came."""
+        return decide(act, self.actor, record, document, self.now)
+
+    def trace(
+        self,
+        *,
+        outcome: Outcome = Outcome.SUCCESS,
+        reason: str | None = None,
+        data: Entity | None = None,
+        others: tuple[Entity, ...] = (),
+    ) -> str:
+        """Write the act's event and return its id. Nothing may leave, and nothing be committed, before this returns."""
+        facts = EventFacts(
+            act=self.audit_act,
+            server=self.server,
+            client=Client(self.actor.client_id, self.server.origin, self.request.source_ip),
+            outcome=outcome,
+            reason=reason,
+            user=_user(self.actor),
+            structure=_structure(self.actor),
+            token_id=self.actor.token_id,
+            purpose=_PURPOSES[self.actor.kind],
+            record_id=self.record_id,
+            dossier_version=self.dossier_version,
+            data=data,
+            others=others,
+            request=_traced(self.request),
+            request_id=self.request.request_id or None,
+        )
+        event_id = self.append(facts)
+        self.events.append(event_id)
+        return event_id
+
+    def trace_refusal(self, refusal: Refused) -> str:
+        """Write the event of a denial."""
+        return self.trace(outcome=Outcome.REFUSED, reason=refusal.reason)
+
+
+def _user(actor: Actor) -> User | None:
+    if actor.kind is ActorKind.PROFESSIONAL and actor.professional:
+        role = Coding(_PROFESSIONS, actor.profession) if actor.profession else None
+        identifier = Identifier(actor.professional.system, actor.professional.value)
+        return User(identifier, name=actor.display, role=role)
+    if actor.kind is ActorKind.PATIENT and actor.record_id:
+        return User(Identifier("", actor.record_id), reference=f"Patient/{actor.record_id}")
+    return None
+
+
+def _structure(actor: Actor) -> Structure | None:
+    if len(actor.structures) == 0:
+        return None
+    first = actor.structures[0]
+    return Structure(Identifier(first.system, first.value))
+
+
+def _traced(request: Request) -> TracedRequest:
+    target = f"{request.path}?{request.query}" if request.query else request.path
+    is_form = request.method == "POST" and request.path.endswith("/_search")
+    form = urlencode(request.form_pairs()).encode() if is_form and request.body else b""
+    return TracedRequest(request.method, target, form)

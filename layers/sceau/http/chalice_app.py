@@ -1,0 +1,137 @@
+"""Chalice, made safe under threads, with one entry for every route: request in, use case, answer out.
+
+Chalice 1.34 keeps the current request in an attribute of the app: with 8 threads, 199 of 200 requests saw another's
+(reference: chalice.md section 3). Context variables give each thread its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import quote, unquote
+
+from chalice.app import Chalice, Response
+
+from sceau.http.log import LogEvent, log
+from sceau.http.message import Answer, Request
+
+ANY = ["*/*"]
+"""Content types of every route: Chalice lets all pass, and our wrapper answers 415 in FHIR's own form."""
+
+_PROBE_HEADERS: dict[str, str | list[str]] = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+
+_request: ContextVar[Any] = ContextVar("chalice_request", default=None)
+_context: ContextVar[Any] = ContextVar("chalice_context", default=None)
+
+Handler = Callable[[Request, Callable[[Any, Any], Answer]], Answer]
+
+
+class SceauApp(Chalice):
+    """One function's Chalice app. `build` makes what serves its requests, once, at the first request."""
+
+    def __init__(self, name: str, build: Callable[[], Handler]) -> None:
+        super().__init__(app_name=name)
+        self.api.binary_types = ANY
+        self.debug = False
+        self._build = _Once(build)
+
+    @property
+    def current_request(self) -> Any:
+        """This thread's request."""
+        return _request.get()
+
+    @current_request.setter
+    def current_request(self, value: Any) -> None:
+        _request.set(value)
+
+    @property
+    def lambda_context(self) -> Any:
+        """This thread's Lambda context."""
+        return _context.get()
+
+    @lambda_context.setter
+    def lambda_context(self, value: Any) -> None:
+        _context.set(value)
+
+    def __call__(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Answer an API Gateway (REST, payload v1) event."""
+        headers = event.get("headers") or {}
+        if not any(name.lower() == "accept" for name in headers):
+            # Chalice answers 400 to a missing Accept when every type is binary; ours decides what is acceptable.
+            event = {**event, "headers": {**headers, "Accept": "*/*"}}
+        if event.get("pathParameters"):
+            decoded = {name: unquote(value) for name, value in event["pathParameters"].items()}
+            event = {**event, "pathParameters": decoded}
+        answer: dict[str, Any] = super().__call__(event, context)
+        return answer
+
+    def serve(self, use_case: Callable[[Any, Any], Answer], **path_parameters: str) -> Response:
+        """Run a use case on the current request."""
+        request = _to_request(self.current_request.to_original_event(), self.current_request, path_parameters)
+        answer = self._build.value()(request, use_case)
+        headers: dict[str, str | list[str]] = dict(answer.headers)
+        if answer.content_type:
+            headers["Content-Type"] = answer.content_type
+        return Response(body=answer.body, status_code=answer.status, headers=headers)
+
+    def health(self) -> Response:
+        """Answer a health probe: the function starts and can build what it serves with. No secret, no count."""
+        try:
+            self.warm()
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from serving, the probe's answer is the same
+            log(LogEvent.UNAVAILABLE, error=type(error).__name__)
+            return Response(body=b'{"status":"unavailable"}', status_code=503, headers=_PROBE_HEADERS)
+        return Response(body=b'{"status":"ok"}', headers=_PROBE_HEADERS)
+
+    def warm(self) -> None:
+        """Build now what the first request would build: a start that can't work fails here."""
+        self._build.value()
+
+
+class _Once:
+    """Builds a value at first use. A build that fails is tried again: the next start of a store may succeed."""
+
+    def __init__(self, build: Callable[[], Handler]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._value: Handler | None = None
+
+    def value(self) -> Handler:
+        if self._value is None:
+            with self._lock:
+                if self._value is None:
+                    self._value = self._build()
+        return self._value
+
+
+def _to_request(event: Mapping[str, Any], chalice_request: Any, path_parameters: Mapping[str, str]) -> Request:
+    headers = {
+        name.lower(): tuple(values) for name, values in (event.get("multiValueHeaders") or {}).items() if values
+    } or {name.lower(): (value,) for name, value in (event.get("headers") or {}).items()}
+    context = event.get("requestContext") or {}
+    return Request(
+        method=event["httpMethod"],
+        path=event["path"],
+        query=_query(event),
+        headers=headers,
+        body=chalice_request.raw_body or b"",
+        request_id=str(context.get("requestId") or ""),
+        source_ip=str((context.get("identity") or {}).get("sourceIp") or ""),
+        path_parameters=dict(path_parameters),
+    )
+
+
+def _query(event: Mapping[str, Any]) -> str:
+    """The query string again: API Gateway hands the parameters over decoded, grouped by name."""
+    pairs = event.get("multiValueQueryStringParameters") or {}
+    return "&".join(
+        f"{quote(name, safe='')}={quote(value, safe='')}" for name, values in pairs.items() for value in values
+    )
+
+
+def encode_body(data: bytes) -> str:
+    """A body as an event carries it."""
+    return base64.b64encode(data).decode("ascii")

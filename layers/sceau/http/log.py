@@ -1,0 +1,42 @@
+"""The operations log: one JSON line per event of a closed list. Never a body, a header, a token, an INS or a name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from enum import Enum
+from typing import TextIO
+
+
+class LogEvent(Enum):
+    """Everything that the service may log: (name, level)."""
+
+    STARTED = ("started", logging.INFO)
+    ANSWERED = ("answered", logging.INFO)
+    REFUSED = ("refused", logging.INFO)
+    BAD_INPUT = ("bad-input", logging.INFO)
+    NOT_AUTHENTICATED = ("not-authenticated", logging.INFO)
+    UNAVAILABLE = ("unavailable", logging.ERROR)
+    DAMAGED = ("damaged", logging.CRITICAL)
+    UNEXPECTED = ("unexpected", logging.CRITICAL)
+    NOT_COUNTED = ("refusals-not-counted", logging.ERROR)
+
+
+_LOGGER = logging.getLogger("sceau")
+
+
+def log(event: LogEvent, **facts: str | int | float | None) -> None:
+    """Log an event with facts that are safe to keep: ids of requests and events, statuses, routes, durations."""
+    name, level = event.value
+    if _LOGGER.isEnabledFor(level):
+        _LOGGER.log(level, json.dumps({"event": name, **facts}, separators=(",", ":")))
+
+
+def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
+    """Send the log to a stream (standard error), as the process that owns the terminal or the container wants it."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    _LOGGER.handlers[:] = [handler]
+    _LOGGER.setLevel(level)
+    _LOGGER.propagate = False

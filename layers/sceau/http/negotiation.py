@@ -1,0 +1,88 @@
+"""Content negotiation: FHIR in JSON only (a declared deviation), documents in their own media type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sceau.fhir.outcome import FhirError, Problem
+from sceau.http.message import FHIR_JSON, JSON, Request
+
+_JSON_TYPES = frozenset({FHIR_JSON, JSON})
+_JSON_FORMATS = frozenset({"json", JSON, FHIR_JSON})
+FORM = "application/x-www-form-urlencoded"
+
+
+def acceptable_types(header: str | None) -> list[tuple[str, float]]:
+    """The media ranges of an Accept header with their weights, heaviest first (RFC 9110, 12.5.1). None is `*/*`."""
+    if header is None or not header.strip():
+        return [("*/*", 1.0)]
+    ranges: list[tuple[str, float]] = []
+    for part in header.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            key, _, value = parameter.partition("=")
+            if key.strip() == "q":
+                try:
+                    weight = min(1.0, max(0.0, float(value)))
+                except ValueError:
+                    weight = 0.0
+        if name and weight > 0:
+            ranges.append((name, weight))
+    return sorted(ranges, key=lambda item: -item[1])
+
+
+def accepts(header: str | None, offered: Iterable[str]) -> str | None:
+    """The offered type that the client likes best, or None. `offered` is in the server's order of preference."""
+    offers = list(offered)
+    for wanted, _ in acceptable_types(header):
+        for offer in offers:
+            if wanted in ("*/*", offer) or (wanted.endswith("/*") and offer.startswith(wanted[:-1])):
+                return offer
+    return None
+
+
+def require_json_answer(request: Request) -> None:
+    """Refuse with 406 a client that wants FHIR in anything but JSON; `_format` counts before `Accept` (FHIR R4)."""
+    wanted = [value for name, value in request.query_pairs() if name == "_format"]
+    if wanted:
+        if wanted[-1].partition(";")[0].strip().lower() not in _JSON_FORMATS:
+            raise _not_acceptable()
+        return
+    if accepts(request.header("accept"), (FHIR_JSON, JSON)) is None:
+        raise _not_acceptable()
+
+
+def require_json_body(request: Request) -> None:
+    """Refuse with 415 a body that is not declared as FHIR in JSON."""
+    if request.media_type() not in _JSON_TYPES:
+        raise _unsupported("application/fhir+json")
+
+
+def require_form_body(request: Request) -> None:
+    """Refuse with 415 a `_search` body that is not a form; no body at all is fine (parameters may stand in the URL)."""
+    if request.body and request.media_type() != FORM:
+        raise _unsupported(FORM)
+
+
+def is_strict(request: Request) -> bool:
+    """Whether the client asked for `Prefer: handling=strict`."""
+    return "handling=strict" in _preferences(request)
+
+
+def wants_representation(request: Request) -> bool:
+    """Whether the client asked for `Prefer: return=representation`."""
+    return "return=representation" in _preferences(request)
+
+
+def _preferences(request: Request) -> set[str]:
+    text = request.header("prefer") or ""
+    return {part.strip().replace(" ", "").lower() for piece in text.split(",") for part in piece.split(";")}
+
+
+def _not_acceptable() -> FhirError:
+    return FhirError(406, Problem("not-supported", "this service answers in application/fhir+json only"))
+
+
+def _unsupported(expected: str) -> FhirError:
+    return FhirError(415, Problem("not-supported", f"the request's body must be declared as {expected}"))

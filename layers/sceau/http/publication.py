@@ -1,0 +1,288 @@
+"""A submission becomes the next version of a record: decide, trace, upload, commit; all or nothing.
+
+If we die: before the event, nothing happened; after it, an event says what was about to be done and no dossier
+version carries it; after an upload, the documents are unreachable and are swept; after the commit, it is done.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sceau.access.facts import document_facts, identifiers, record_facts
+from sceau.access.model import Act, DocumentFacts
+from sceau.audit.facts import Coding, Entity, Identifier as TracedIdentifier
+from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.parse import write_json
+from sceau.fhir.submission import NewDocument, Submission
+from sceau.http.call import Call
+from sceau.http.refusals import not_found
+from sceau.records.dossier import Dossier
+from sceau.records.errors import CommitLost, DuplicateIdentifier
+from sceau.records.ids import document_id, encode_id, split_document_id
+from sceau.records.repository import Records
+from sceau_schemas.dossier import (
+    Commit,
+    EntryRow,
+    EntryVersion,
+    SetRow,
+    StoredDocument,
+    StoredIdentifier,
+)
+
+MOST_ATTEMPTS = 40
+"""Commits tried against other writers of the same record before 409."""
+
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What a submission became: the set and its entries, as the record now has them, in the request's order."""
+
+    dossier: Dossier
+    set_id: str
+    entry_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A document ready for its place, in this attempt to publish."""
+
+    entry_id: str
+    stored: StoredDocument
+    data: bytes
+
+
+class Publisher:
+    """Publishes submissions into records. `sleep` waits (seconds) between attempts; `random_bytes` makes ids."""
+
+    def __init__(
+        self,
+        records: Records,
+        *,
+        sleep: Callable[[float], None],
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._records = records
+        self._sleep = sleep
+        self._random_bytes = random_bytes
+
+    def publish(self, call: Call, submission: Submission) -> Published:
+        """Publish into `call.record_id`. Raises Refused (403, 404), FhirError (409), and what Records raises."""
+        attempt = _Attempt(self._records, call, submission, self._new_id)
+        for number in range(MOST_ATTEMPTS):
+            if number:
+                jitter = int.from_bytes(self._random_bytes(2), "big") / 65536
+                self._sleep(jitter * min(_LONGEST_PAUSE_SECONDS, 0.002 * number))
+            try:
+                return attempt.run()
+            except CommitLost:
+                continue
+        raise conflict("the record changed too often while this was committed; send the same request again")
+
+    def _new_id(self) -> str:
+        return encode_id(self._random_bytes(16))
+
+
+class _Attempt:
+    """One request's attempts to commit. The documents are sealed and uploaded once: their ids are its own."""
+
+    def __init__(self, records: Records, call: Call, submission: Submission, new_id: Callable[[], str]) -> None:
+        self._records = records
+        self._call = call
+        self._submission = submission
+        self._set_id = new_id()
+        self._entry_ids = tuple(new_id() for _ in submission.documents)
+        self._record_id = call.record_id or ""
+        self._sealed: tuple[_Sealed, ...] = ()
+        self._event: tuple[str, tuple[str, ...]] | None = None
+
+    def run(self) -> Published:
+        """Load, decide, trace, upload, commit. Raises CommitLost when another commit came first."""
+        loaded = self._records.load(self._record_id)
+        facts = record_facts(self._record_id, loaded.dossier.head if loaded else None)
+        self._call.dossier_version = loaded.dossier.head.version if loaded else 0
+        for document in self._submission.documents:
+            self._call.require(Act.PUBLISH, facts, _facts(document))
+        if loaded is None:
+            raise AssertionError("a publication into an absent record was allowed")
+        repeated = self._repeated(loaded.dossier)
+        if repeated is not None:
+            self._trace(repeated.set_id, repeated.entry_ids, (), repeated=True)
+            return repeated
+        targets = tuple(self._targets(loaded.dossier, document) for document in self._submission.documents)
+        superseded = tuple(target.id for group in targets for target in group)
+        if len(set(superseded)) != len(superseded):
+            raise conflict("two documents of the submission replace the same one")
+        event = self._trace(self._set_id, self._entry_ids, superseded)
+        self._upload()
+        try:
+            dossier = self._next(loaded.dossier, targets, event)
+        except DuplicateIdentifier:
+            raise conflict("a business identifier stands twice in the submission") from None
+        self._records.commit(dossier, replacing=loaded)
+        return Published(dossier, self._set_id, self._entry_ids)
+
+    def _repeated(self, dossier: Dossier) -> Published | None:
+        """What the same submission became the first time; None for a new one. A half-known one: FhirError 409.
+
+        The same: every business identifier is there, on entries with the same bytes, in one set with the same
+        identifiers and no further entries (api.md, 409).
+        """
+        owners = [dossier.find(document.identifiers[0]) for document in self._submission.documents]
+        others = [
+            dossier.find(identifier)
+            for document in self._submission.documents
+            for identifier in document.identifiers[1:]
+        ]
+        set_owners = [dossier.find(identifier) for identifier in self._submission.set_identifiers]
+        if not any((*owners, *others, *set_owners)):
+            return None
+        rows = [dossier.entries.row(owner) if owner else None for owner in owners]
+        entries = [row for row in rows if row is not None]
+        if len(entries) != len(owners):
+            raise conflict("some business identifiers of the submission are in the record already, others are not")
+        found = dossier.sets.row(entries[0].submission_set)
+        if found is None or sorted(found.entries) != sorted(row.id for row in entries):
+            raise conflict("these documents are in the record already, in another submission set")
+        same_sets = all(owner == found.id for owner in set_owners) and tuple(found.identifiers) == tuple(
+            self._submission.set_identifiers
+        )
+        same_bytes = all(
+            row.document.sha256 == document.sha256 and tuple(row.identifiers) == tuple(document.identifiers)
+            for row, document in zip(entries, self._submission.documents, strict=True)
+        )
+        if not same_sets or not same_bytes or found.depositor != self._call.actor.client_id:
+            raise conflict("a business identifier of the submission is in the record already, with other content")
+        return Published(dossier, found.id, tuple(row.id for row in entries))
+
+    def _targets(self, dossier: Dossier, document: NewDocument) -> tuple[EntryRow, ...]:
+        """The entries that a document replaces. Raises Refused 404, FhirError 409."""
+        rows: list[EntryRow] = []
+        for target in document.replaces:
+            entry_id = self._resolve(dossier, target)
+            row = dossier.entries.row(entry_id) if entry_id else None
+            if row is None:
+                raise not_found()
+            facts = record_facts(self._record_id, dossier.head)
+            verdict = self._call.decide(Act.REPLACE, facts, document_facts(row))
+            if not verdict.allowed:
+                # What the caller did not author it may not even know of.
+                raise not_found(verdict.reason.value)
+            if row.now.status == "superseded":
+                raise conflict("the document to be replaced is superseded already")
+            rows.append(row)
+        return tuple(rows)
+
+    def _resolve(self, dossier: Dossier, target: str | StoredIdentifier) -> str | None:
+        if isinstance(target, StoredIdentifier):
+            return dossier.find(target)
+        pair = split_document_id(target)
+        return pair[1] if pair and pair[0] == self._record_id else None
+
+    def _trace(
+        self, set_id: str, entry_ids: tuple[str, ...], superseded: tuple[str, ...], *, repeated: bool = False
+    ) -> str:
+        """Announce the act; the event of an earlier attempt serves again when it says the same."""
+        if self._event is not None and self._event[1] == superseded and not repeated:
+            return self._event[0]
+        documents = tuple(
+            Entity(
+                reference=f"DocumentReference/{document_id(self._record_id, entry_id)}",
+                identifier=TracedIdentifier(document.identifiers[0].system, document.identifiers[0].value),
+                sha256=bytes.fromhex(document.sha256),
+                labels=tuple(Coding(label.system or "", label.code) for label in document.labels),
+            )
+            for entry_id, document in zip(entry_ids, self._submission.documents, strict=True)
+        )
+        replaced = tuple(
+            Entity(reference=f"DocumentReference/{document_id(self._record_id, entry_id)}", superseded=True)
+            for entry_id in superseded
+        )
+        if self._submission.is_simplified:
+            event = self._call.trace(data=documents[0], others=replaced, reason="repeated" if repeated else None)
+        else:
+            own_set = Entity(reference=f"List/{document_id(self._record_id, set_id)}")
+            event = self._call.trace(data=own_set, others=documents + replaced, reason="repeated" if repeated else None)
+        self._event = (event, superseded)
+        return event
+
+    def _upload(self) -> None:
+        if self._sealed:
+            return
+        sealed = []
+        for entry_id, document in zip(self._entry_ids, self._submission.documents, strict=True):
+            stored, data = self._records.seal_document(
+                self._record_id, entry_id, document.content, document.content_type, form=document.form
+            )
+            self._records.upload(stored, data)
+            sealed.append(_Sealed(entry_id, stored, data))
+        self._sealed = tuple(sealed)
+
+    def _next(self, dossier: Dossier, targets: tuple[tuple[EntryRow, ...], ...], event: str) -> Dossier:
+        """The record's next version, with the new set, its entries, and what they supersede."""
+        call = self._call
+        millis = max(int(call.now.timestamp() * 1000), dossier.head.updated)
+        version = dossier.head.version + 1
+        head = dossier.head.model_copy(
+            update={
+                "version": version,
+                "updated": millis,
+                "commits": (*dossier.head.commits, Commit(version=version, event=event)),
+            }
+        )
+        after = dossier.with_head(head)
+        depositor = tuple(StoredIdentifier(system=one.system, value=one.value) for one in call.actor.structures)
+        for sealed, document, replaced in zip(self._sealed, self._submission.documents, targets, strict=True):
+            now = EntryVersion(version=1, updated=millis, event=event, status="current", labels=document.labels)
+            row = EntryRow(
+                id=sealed.entry_id,
+                now=now,
+                submission_set=self._set_id,
+                document=sealed.stored,
+                type_code=document.type_code,
+                identifiers=document.identifiers,
+                author_structures=document.author_structures,
+                author_professionals=document.author_professionals,
+                depositor=call.actor.client_id,
+                depositor_structures=depositor,
+                replaces=tuple(target.id for target in replaced),
+                terms=document.terms,
+            )
+            after = after.with_entry(row, write_json(document.resource))
+            for target in replaced:
+                after = after.with_changed_entry(_superseded(target, millis, event))
+        own_set = SetRow(
+            id=self._set_id,
+            updated=millis,
+            event=event,
+            entries=self._entry_ids,
+            identifiers=self._submission.set_identifiers,
+            depositor=call.actor.client_id,
+            terms=self._submission.set_terms,
+        )
+        return after.with_set(own_set, write_json(self._submission.set_resource))
+
+
+def conflict(text: str) -> FhirError:
+    """409: nothing changed."""
+    return FhirError(409, Problem("conflict", text))
+
+
+def _superseded(row: EntryRow, millis: int, event: str) -> EntryRow:
+    now = row.now.model_copy(
+        update={"version": row.now.version + 1, "updated": millis, "event": event, "status": "superseded"}
+    )
+    return row.model_copy(update={"now": now, "earlier": (*row.earlier, row.now)})
+
+
+def _facts(document: NewDocument) -> DocumentFacts:
+    return DocumentFacts(
+        status="current",
+        labels=frozenset(label.code for label in document.labels),
+        type_code=document.type_code,
+        author_structures=identifiers(document.author_structures),
+        author_professionals=identifiers(document.author_professionals),
+    )

@@ -1,0 +1,33 @@
+"""What a function is built from: its own rights on store and keys, the stage's settings, a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sceau.keys.ports import KeyService
+from sceau.objects.ports import ObjectStore
+from sceau_schemas.deployment import StageSpec
+
+
+def utc_now() -> datetime:
+    """The process's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One function on one stage. `store` and `keys` refuse what the chalicefile does not grant the function."""
+
+    function: str
+    stage: str
+    spec: StageSpec
+    store: ObjectStore
+    keys: KeyService
+    clock: Callable[[], datetime] = field(default=utc_now)
+
+    @property
+    def origin(self) -> str:
+        """The origin that stands in the addresses we give."""
+        return self.spec.origins[0]

@@ -1,0 +1,174 @@
+"""The one path of every authenticated request: authenticate → parse → decide → trace → act → answer.
+
+A use case does the middle four with a `Call`. What it raises becomes an answer here and nowhere else; a refusal and a
+failure known at the time are traced here, so that no use case can forget to.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from sceau.access.model import Actor
+from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
+from sceau.audit.facts import EventFacts, Outcome, Server
+from sceau.fhir.outcome import FhirError, Problem, operation_outcome
+from sceau.http.call import Call
+from sceau.http.log import LogEvent, log
+from sceau.http.message import Answer, Request, json_answer
+from sceau.http.refusals import Refused
+from sceau.identity.errors import ResourceRefusal, Unavailable
+from sceau.keys.errors import KeyServiceError
+from sceau.objects.errors import ObjectRightDenied, ObjectStoreError
+from sceau.records.errors import RecordDamaged
+
+ServiceT = TypeVar("ServiceT")
+TRACE_HEADER = "Sceau-Trace"
+"""Response header: the id of the request's audit event; several, when one request made several, newest last."""
+
+
+class Authenticator(Protocol):
+    """What establishes who calls. `resource.ResourceServer` of the identity room."""
+
+    def authenticate(self, request: Request, now: datetime) -> Actor:
+        """The caller. Raises ResourceRefusal, or Unavailable."""
+
+    def response_headers(self, request: Request, now: datetime) -> Mapping[str, str]:
+        """Headers for any answer to this caller (a fresh DPoP nonce)."""
+
+
+class Wrapper:
+    """Runs use cases of one function for authenticated callers. Safe under threads."""
+
+    def __init__(
+        self,
+        service: object,
+        *,
+        authenticator: Authenticator,
+        append: Callable[[EventFacts], str],
+        count_refusal: Callable[[str], None],
+        server: Server,
+        clock: Callable[[], datetime],
+        largest_body_bytes: int,
+    ) -> None:
+        self._service = service
+        self._authenticator = authenticator
+        self._append = append
+        self._count_refusal = count_refusal
+        self._server = server
+        self._clock = clock
+        self._largest = largest_body_bytes
+
+    def __call__(self, request: Request, use_case: Callable[..., Answer]) -> Answer:
+        """Answer one request."""
+        started = time.perf_counter()
+        call: Call | None = None
+        try:
+            self._check_size(request)
+            actor = self._authenticator.authenticate(request, self._clock())
+            call = Call(request, actor, self._clock(), self._server, self._append)
+            call.record_id = actor.record_id
+            answer = use_case(self._service, call)
+        except ResourceRefusal as refusal:
+            answer = self._not_authenticated(request, refusal)
+        except Exception as error:  # noqa: BLE001 - the one place where anything unforeseen becomes a 500, and is logged
+            answer = self._failed(request, call, error)
+        return self._finished(request, call, answer, started)
+
+    def _check_size(self, request: Request) -> None:
+        if len(request.body) > self._largest:
+            text = f"the request's body is over this stage's limit of {self._largest} bytes"
+            raise FhirError(413, Problem("too-long", text))
+
+    def _not_authenticated(self, request: Request, refusal: ResourceRefusal) -> Answer:
+        """Counted, not stored one by one: anybody can send these."""
+        self._count_refusal(refusal.reason.value)
+        log(LogEvent.NOT_AUTHENTICATED, request=request.request_id, reason=refusal.reason.value)
+        problem = Problem("login", refusal.description, rule=refusal.reason.value)
+        headers = {"WWW-Authenticate": refusal.www_authenticate}
+        if refusal.nonce:
+            headers["DPoP-Nonce"] = refusal.nonce
+        return json_answer(refusal.status, operation_outcome([problem], request_id=request.request_id), headers)
+
+    def _failed(self, request: Request, call: Call | None, error: Exception) -> Answer:
+        """The answer to what was raised, traced when the caller is known; 503 if that event can't be written."""
+        status, problems, reason, outcome = _classified(error, request)
+        if call is not None and not isinstance(error, JournalUnavailable):
+            try:
+                call.trace(outcome=outcome, reason=reason)
+            except (JournalUnavailable, ObjectStoreError, KeyServiceError) as unavailable:
+                log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__)
+                status, problems = 503, (_UNAVAILABLE,)
+        return json_answer(status, operation_outcome(problems, request_id=request.request_id), _retry(status))
+
+    def _finished(self, request: Request, call: Call | None, answer: Answer, started: float) -> Answer:
+        headers = {"Cache-Control": "no-store", "X-Request-Id": request.request_id}
+        if call is not None:
+            if call.events:
+                headers[TRACE_HEADER] = ", ".join(call.events)
+            with suppress(Unavailable, ObjectStoreError, KeyServiceError):
+                # The nonce is a courtesy: without the pseudonym key the next request asks for one again.
+                headers |= self._authenticator.response_headers(request, self._clock())
+        log(
+            LogEvent.ANSWERED,
+            request=request.request_id,
+            status=answer.status,
+            trace=call.events[-1] if call and call.events else None,
+            millis=round((time.perf_counter() - started) * 1000, 1),
+        )
+        return answer.with_headers(headers)
+
+
+_UNAVAILABLE = Problem(
+    "transient",
+    "the store, the key service or the journal is not available; send the same request again",
+    severity="error",
+)
+
+
+def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem, ...], str, Outcome]:
+    """(status, problems, reason for the trace, outcome for the trace) of what was raised."""
+    if isinstance(error, Refused):
+        log(LogEvent.REFUSED, request=request.request_id, reason=error.reason)
+        return error.status, (error.problem,), error.reason, Outcome.REFUSED
+    if isinstance(error, FhirError):
+        log(LogEvent.BAD_INPUT, request=request.request_id, status=error.status)
+        return error.status, error.problems, f"refused.{error.status}", Outcome.REFUSED
+    if isinstance(error, EventAbsent):
+        return (
+            404,
+            (Problem("not-found", "there is no such resource in this record"),),
+            "denied.unknown",
+            Outcome.REFUSED,
+        )
+    if isinstance(error, (RecordDamaged, EventDamaged)):
+        log(LogEvent.DAMAGED, request=request.request_id, error=str(error))
+        text = "what is stored does not pass its integrity checks; operations have been told"
+        return 500, (Problem("exception", text),), "failed.damaged", Outcome.FAILED
+    if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
+        error, ObjectRightDenied
+    ):
+        log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__)
+        return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
+    # The type and the place only: a message could carry what the client sent.
+    log(LogEvent.UNEXPECTED, request=request.request_id, error=type(error).__name__, place=_place(error))
+    return (
+        500,
+        (Problem("exception", "an internal error; the request id finds it in the log"),),
+        "failed.error",
+        Outcome.FAILED,
+    )
+
+
+def _place(error: Exception) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
+
+
+def _retry(status: int) -> dict[str, str]:
+    return {"Retry-After": "1"} if status == 503 else {}  # noqa: PLR2004 - Service Unavailable

@@ -1,0 +1,1 @@
+"""The object store: immutable objects, and small objects replaced by compare-and-swap."""

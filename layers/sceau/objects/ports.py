@@ -1,0 +1,97 @@
+"""The two consistency needs of the record, as ports.
+
+`ImmutableObjects` holds what is written once (documents, events, replay marks); `ReplaceableObjects` holds the small
+objects replaced by compare-and-swap (dossiers, configuration). One adapter serves both.
+
+All adapters guarantee, and `tests/contract/test_objects.py` proves:
+* a call that returns has made its effect durable (it survives power loss), save `create(durable=False)`;
+* reads see every write that returned before they began (strong consistency), across processes;
+* a call that raises anything but `ObjectStoreUnavailable(maybe_written=True)` has changed nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from sceau.objects.errors import InvalidObjectName
+
+MAX_NAME_BYTES = 900  # S3 allows 1,024; a part has 255 at most on a file system
+_NAME = re.compile(r"(?!.*(?:^|/)\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,255}(?:/[A-Za-z0-9._-]{1,255})*")
+_PREFIX = re.compile(r"(?!.*(?:^|/)\.{1,2}/)(?:[A-Za-z0-9._-]{1,255}/)*[A-Za-z0-9._-]{0,255}")
+
+
+def check_name(name: str) -> str:
+    """Return `name` when it is a valid object name, else raise `InvalidObjectName`."""
+    if len(name) > MAX_NAME_BYTES or not _NAME.fullmatch(name):
+        raise InvalidObjectName("not a valid object name")
+    return name
+
+
+def check_prefix(prefix: str) -> str:
+    """Return `prefix` when it can begin valid object names, else raise `InvalidObjectName`."""
+    if len(prefix) > MAX_NAME_BYTES or not _PREFIX.fullmatch(prefix):
+        raise InvalidObjectName("not a valid prefix of object names")
+    return prefix
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as read: its bytes, and the tag that a compare-and-swap must name (opaque, another for other bytes)."""
+
+    data: bytes
+    tag: str
+
+
+class ImmutableObjects(Protocol):
+    """Objects that are written once."""
+
+    def create(self, name: str, data: bytes, *, locked_until: datetime | None = None, durable: bool = True) -> None:
+        """Write a new object; of any number of racing creates of one name exactly one returns.
+
+        `locked_until` (aware datetime): until then nobody can delete, replace or unlock it (Object Lock, COMPLIANCE).
+        `durable=False` is for replay marks only: other processes see the object at once, power loss may forget it.
+        Raises ObjectExists, InvalidObjectName, ObjectStoreUnavailable.
+        """
+
+    def read(self, name: str) -> StoredObject:
+        """Return the object. Raises ObjectAbsent, InvalidObjectName, ObjectStoreUnavailable."""
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        """Yield, in ascending byte order, the names that begin with `prefix` and are greater than `after`.
+
+        An object that exists during the whole listing is yielded once. Raises InvalidObjectName,
+        ObjectStoreUnavailable, also while iterating.
+        """
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        """Make the retention end later, never earlier.
+
+        Raises ObjectAbsent, ObjectLocked (it would be shortened), ObjectStoreUnavailable.
+        """
+
+    def locked_until(self, name: str) -> datetime | None:
+        """When the object's retention ends; None when it has none. Raises ObjectAbsent, ObjectStoreUnavailable."""
+
+    def delete(self, name: str) -> None:
+        """Remove the object. Raises ObjectAbsent, ObjectLocked (retention not over), ObjectStoreUnavailable."""
+
+
+class ReplaceableObjects(Protocol):
+    """Small objects replaced whole by compare-and-swap."""
+
+    def read(self, name: str) -> StoredObject:
+        """Return the object and its tag. Raises ObjectAbsent, InvalidObjectName, ObjectStoreUnavailable."""
+
+    def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
+        """Write `data` if the object's tag is still `expected` (None: if there is no object); return the new tag.
+
+        Raises ObjectChanged, ObjectLocked, InvalidObjectName, ObjectStoreUnavailable.
+        """
+
+
+class ObjectStore(ImmutableObjects, ReplaceableObjects, Protocol):
+    """What an adapter offers."""

@@ -1,0 +1,138 @@
+"""Least privilege on an object store: each function gets it with only the operations that `chalicefile` grants it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sceau.objects.errors import ObjectRightDenied
+from sceau.objects.ports import ObjectStore, StoredObject, check_name, check_prefix
+
+_PATTERN = re.compile(r"(?:(?:\*|(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,255})/)*(?:\*|(?!\.{1,2}$)[A-Za-z0-9._-]{1,255})/?")
+
+
+class StoreOperation(StrEnum):
+    """What can be granted. `create` and `create-locked` stand apart: neither includes the other."""
+
+    READ = "read"  # also: until when an object is locked
+    LIST = "list"
+    CREATE = "create"
+    CREATE_LOCKED = "create-locked"
+    REPLACE = "replace"
+    DELETE = "delete"
+    EXTEND_LOCK = "extend-lock"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreGrant:
+    """Operations on the names that `pattern` covers.
+
+    A pattern that ends with '/' covers all names that begin with it, any other one name. A segment '*' stands for
+    exactly one segment of the name: `records/*/dossier`, `records/*/documents/`, `journal/events/`.
+    """
+
+    pattern: str
+    operations: frozenset[StoreOperation]
+
+    @classmethod
+    def parse(cls, pattern: str, operations: Iterable[str]) -> StoreGrant:
+        """The grant as settings write it. ValueError names the bad pattern or operation."""
+        if not _PATTERN.fullmatch(pattern):
+            raise ValueError(f"{pattern!r} is not a pattern of object names such as 'records/*/dossier' or 'due/'")
+        known = frozenset(StoreOperation)
+        granted = frozenset(operations)
+        if not granted or not granted <= known:
+            wrong = ", ".join(sorted(map(repr, granted - known))) or "none"
+            raise ValueError(f"operations on {pattern!r}: {wrong}; expected some of {', '.join(sorted(known))}")
+        return cls(pattern, frozenset(map(StoreOperation, granted)))
+
+    def covers(self, name: str) -> bool:
+        """Whether the pattern covers this valid object name."""
+        return covers(self.pattern, name)
+
+    def covers_all(self, prefix: str) -> bool:
+        """Whether the pattern covers every name that begins with this valid prefix."""
+        return covers_all(self.pattern, prefix)
+
+
+def parse_grants(grants: Mapping[str, Iterable[str]]) -> tuple[StoreGrant, ...]:
+    """Grants from a mapping of patterns to operations, as settings hold them. Raises ValueError like `parse`."""
+    return tuple(StoreGrant.parse(pattern, operations) for pattern, operations in grants.items())
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether `pattern` covers the valid object name `name`."""
+    wanted = pattern.split("/")
+    given = name.split("/")
+    if wanted[-1] == "":
+        # A prefix ends with '/', so at least one more segment follows: "due/" does not cover "due".
+        return len(given) >= len(wanted) and _match(wanted[:-1], given)
+    return len(given) == len(wanted) and _match(wanted, given)
+
+
+def covers_all(pattern: str, prefix: str) -> bool:
+    """Whether `pattern` covers every name that begins with the valid prefix `prefix`.
+
+    Only a prefix pattern can, and only by segments that `prefix` spells out to their '/': names of "due2/…" begin with
+    "due", and all names begin with "".
+    """
+    wanted = pattern.split("/")
+    whole = prefix.split("/")[:-1]
+    return wanted[-1] == "" and len(whole) >= len(wanted) - 1 and _match(wanted[:-1], whole)
+
+
+def _match(wanted: list[str], given: list[str]) -> bool:
+    return all(want in ("*", have) for want, have in zip(wanted, given, strict=False))
+
+
+class ScopedStore:
+    """An `ObjectStore` that passes on what one of `grants` allows and raises ObjectRightDenied for all else."""
+
+    def __init__(self, store: ObjectStore, grants: Iterable[StoreGrant]) -> None:
+        self._store = store
+        self._grants = tuple(grants)
+
+    def create(self, name: str, data: bytes, *, locked_until: datetime | None = None, durable: bool = True) -> None:
+        """See the port. Needs `create`, or `create-locked` if `locked_until` is given."""
+        self._need(StoreOperation.CREATE if locked_until is None else StoreOperation.CREATE_LOCKED, name)
+        self._store.create(name, data, locked_until=locked_until, durable=durable)
+
+    def read(self, name: str) -> StoredObject:
+        """See the port. Needs `read`."""
+        self._need(StoreOperation.READ, name)
+        return self._store.read(name)
+
+    def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
+        """See the port. Needs `replace`, also for the first version."""
+        self._need(StoreOperation.REPLACE, name)
+        return self._store.replace(name, data, expected=expected)
+
+    def extend_lock(self, name: str, until: datetime) -> None:
+        """See the port. Needs `extend-lock`."""
+        self._need(StoreOperation.EXTEND_LOCK, name)
+        self._store.extend_lock(name, until)
+
+    def locked_until(self, name: str) -> datetime | None:
+        """See the port. Needs `read`."""
+        self._need(StoreOperation.READ, name)
+        return self._store.locked_until(name)
+
+    def delete(self, name: str) -> None:
+        """See the port. Needs `delete`."""
+        self._need(StoreOperation.DELETE, name)
+        self._store.delete(name)
+
+    def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        """See the port. Needs `list` on every name that begins with `prefix`, from one grant."""
+        check_prefix(prefix)
+        if not any(StoreOperation.LIST in grant.operations and grant.covers_all(prefix) for grant in self._grants):
+            raise ObjectRightDenied(f"no right to {StoreOperation.LIST} {prefix!r}")
+        return self._store.list(prefix, after=after)
+
+    def _need(self, operation: StoreOperation, name: str) -> None:
+        check_name(name)  # first: '..' must not match a pattern
+        if not any(operation in grant.operations and grant.covers(name) for grant in self._grants):
+            raise ObjectRightDenied(f"no right to {operation} {name}")

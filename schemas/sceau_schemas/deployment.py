@@ -1,0 +1,176 @@
+"""The `chalicefile`: what is deployed. An error names the key and says what was expected."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+_ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) (/[A-Za-z0-9._{}/$-]*)")
+_PATTERN = re.compile(r"(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?")
+
+TEN_YEARS_DAYS = 3653
+"""Traces live 10 years after the record's closure (CNAM EX_AIR-100): no stage may lock them for less than 10 years."""
+
+FRENCH_REGIONS: dict[str, frozenset[str]] = {
+    "local": frozenset({"loopback"}),
+    "aws": frozenset({"eu-west-3"}),
+    "scaleway": frozenset({"fr-par"}),
+}
+"""Regions on French soil by host, as of 2026-11-23. Everything else is refused."""
+
+_INS_TEST = frozenset({"urn:oid:1.2.250.1.213.1.4.10", "urn:oid:1.2.250.1.213.1.4.11"})
+_INS_REAL = frozenset({"urn:oid:1.2.250.1.213.1.4.8", "urn:oid:1.2.250.1.213.1.4.9"})
+
+
+class ChalicefileError(Exception):
+    """The chalicefile can't be used. The message is one sentence for the person who edits it."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _route(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _ROUTE.fullmatch(value)
+    if match is None:
+        raise ValueError("a route reads like 'GET /fhir/Patient'")
+    return {"method": match[1], "path": match[2]}
+
+
+class Route(_Strict):
+    """One HTTP method and path; `{name}` stands for one path segment."""
+
+    method: str
+    path: str
+
+
+StoreOperationName = Literal["read", "list", "create", "create-locked", "replace", "delete", "extend-lock"]
+KeyOperationName = Literal["wrap", "unwrap", "sign", "public"]
+KeyNameText = Literal[
+    "dossier", "content", "journal", "configuration", "pseudonym", "log", "probe", "tokens", "checkpoints"
+]
+NamePattern = Annotated[str, Field(pattern=_PATTERN.pattern, min_length=1)]
+
+
+class Rights(_Strict):
+    """What one role may do. Nothing else."""
+
+    store: dict[NamePattern, tuple[StoreOperationName, ...]] = {}
+    keys: dict[KeyNameText, tuple[KeyOperationName, ...]] = {}
+
+
+class FunctionSpec(Rights):
+    """One function: its routes, its size, its rights."""
+
+    routes: tuple[Annotated[Route, BeforeValidator(_route)], ...] = ()
+    schedule: str | None = None
+    memory_mb: Annotated[int, Field(ge=128, le=10240)]
+    timeout_seconds: Annotated[int, Field(ge=1, le=29)]  # API Gateway cuts at 29 s
+
+
+class FilesystemStoreSpec(_Strict):
+    """Objects in a folder; relative to the chalicefile."""
+
+    adapter: Literal["filesystem"]
+    folder: Path
+
+
+class LocalKeysSpec(_Strict):
+    """Keys in a file readable by its owner only; relative to the chalicefile."""
+
+    adapter: Literal["local"]
+    file: Path
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" or not parts.hostname or parts.path or parts.query or parts.fragment:
+        raise ValueError("an origin reads like 'https://dmp.example.fr'")
+    return value
+
+
+Origin = Annotated[str, BeforeValidator(_origin)]
+
+
+class StageSpec(_Strict):
+    """One deployment. Nothing that matters has a default."""
+
+    host: Literal["local", "aws", "scaleway"]
+    region: str
+    owner: Annotated[str, Field(min_length=1)]
+    origins: Annotated[tuple[Origin, ...], Field(min_length=1)]
+    identifiers: Annotated[tuple[str, ...], Field(min_length=1)]
+    largest_body_bytes: Annotated[int, Field(ge=65536, le=64 * 1024 * 1024)]
+    retention_days: Annotated[int, Field(ge=TEN_YEARS_DAYS)]
+    token_seconds: Annotated[int, Field(ge=1, le=300)]
+    nonce_required: bool
+    replay_marks_for_reads: bool
+    development_issuer: Origin | None = None
+    store: FilesystemStoreSpec
+    key_service: LocalKeysSpec
+
+    @model_validator(mode="after")
+    def _on_french_soil(self) -> Self:
+        allowed = FRENCH_REGIONS[self.host]
+        if self.region not in allowed:
+            raise ValueError(f"region: {self.host} is accepted on French soil only: {', '.join(sorted(allowed))}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_world(self) -> Self:
+        given = frozenset(self.identifiers)
+        if not given <= _INS_TEST | _INS_REAL:
+            raise ValueError("identifiers: INS systems are urn:oid:1.2.250.1.213.1.4.8 to .11")
+        if given & _INS_TEST and given & _INS_REAL:
+            raise ValueError("identifiers: a stage takes test identities or real ones, never both")
+        if self.development_issuer and (self.host != "local" or given & _INS_REAL):
+            raise ValueError("development_issuer: only a local stage with test identities may have one")
+        return self
+
+
+class Chalicefile(_Strict):
+    """The whole file."""
+
+    format: Literal[1]
+    functions: dict[str, FunctionSpec]
+    tools: dict[str, Rights]
+    stages: dict[str, StageSpec]
+
+    @model_validator(mode="after")
+    def _routes_are_unique(self) -> Self:
+        seen: dict[tuple[str, str], str] = {}
+        for name, function in self.functions.items():
+            for route in function.routes:
+                other = seen.setdefault((route.method, route.path), name)
+                if other != name:
+                    raise ValueError(f"functions: {route.method} {route.path} belongs to {other} and to {name}")
+        return self
+
+
+def read_chalicefile(path: Path) -> Chalicefile:
+    """Read and check the file. Raises ChalicefileError with one sentence that names the key and what was expected."""
+    try:
+        data = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ChalicefileError(f"{path.name} is missing") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ChalicefileError(f"{path.name} is not TOML: {error}") from None
+    return parse_chalicefile(data)
+
+
+def parse_chalicefile(data: dict[str, Any]) -> Chalicefile:
+    """The same, from parsed TOML."""
+    try:
+        return Chalicefile.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ChalicefileError(f"chalicefile: {where or 'file'}: {message}") from None

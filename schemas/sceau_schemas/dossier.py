@@ -1,0 +1,140 @@
+"""What rests inside a sealed dossier. Strict: an unknown or missing member is an error, never guessed.
+
+Format: `docs/formats/dossier.md`. Instants are milliseconds since the epoch, UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Id = Annotated[str, Field(pattern=r"^[a-z2-7]{26}$")]
+Millis = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Stored(BaseModel):
+    """Base of all that rests."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StoredCoding(Stored):
+    """A FHIR Coding as given."""
+
+    system: str | None = None
+    code: str
+    display: str | None = None
+
+
+class StoredIdentifier(Stored):
+    """A business identifier."""
+
+    system: str
+    value: str
+
+
+class StoredDocument(Stored):
+    """A document's bytes: where they are and what they must hash to."""
+
+    object_name: str
+    content_type: str
+    size: Annotated[int, Field(ge=0)]  # bytes of plaintext
+    sha256: Sha256  # of the plaintext
+    sealed_sha256: Sha256  # of the sealed object
+    form: Literal["Binary", "Bundle"] = "Binary"  # the FHIR resource that a JSON read gives
+
+
+class EntryVersion(Stored):
+    """The mutable part of a document entry in one of its versions."""
+
+    version: Annotated[int, Field(ge=1)]
+    updated: Millis
+    event: str
+    status: Literal["current", "superseded", "entered-in-error"]
+    labels: tuple[StoredCoding, ...]
+    archived: bool | None = None  # None: the entry lacks the extension
+
+
+class EntryRow(Stored):
+    """A document entry's searchable fields. All else of its DocumentReference is in the opaque blob beside it.
+
+    `terms` maps a search parameter's stored name to its values in canonical form; `fhir.terms` makes and reads them.
+    """
+
+    id: Id
+    now: EntryVersion
+    earlier: tuple[EntryVersion, ...] = ()
+    submission_set: Id
+    document: StoredDocument
+    type_code: str
+    identifiers: tuple[StoredIdentifier, ...]  # business identifiers: masterIdentifier first
+    author_structures: tuple[StoredIdentifier, ...] = ()
+    author_professionals: tuple[StoredIdentifier, ...] = ()
+    depositor: str  # client id
+    depositor_structures: tuple[StoredIdentifier, ...] = ()
+    replaces: tuple[Id, ...] = ()
+    terms: dict[str, tuple[str, ...]] = {}
+
+
+class SetRow(Stored):
+    """A submission set (or, with `kind` folder, a folder)."""
+
+    id: Id
+    kind: Literal["submissionset", "folder"] = "submissionset"
+    version: Annotated[int, Field(ge=1)] = 1
+    updated: Millis
+    event: str
+    entries: tuple[Id, ...]
+    identifiers: tuple[StoredIdentifier, ...] = ()
+    depositor: str
+    terms: dict[str, tuple[str, ...]] = {}
+
+
+class StoredPatient(Stored):
+    """INS and the five identity traits (référentiel national d'identitovigilance)."""
+
+    ins: StoredIdentifier
+    birth_name: str
+    first_names: tuple[str, ...]
+    birth_date: str
+    sex: Literal["male", "female", "other", "unknown"]
+    birth_place: str  # INSEE code (COG)
+
+
+class StoredConsent(Stored):
+    """One decision about the record, in its present version; earlier versions follow in `earlier`."""
+
+    id: Id
+    version: Annotated[int, Field(ge=1)]
+    updated: Millis
+    event: str
+    kind: Literal["opening", "grant"]
+    status: Literal["active", "inactive"]
+    grantee: StoredIdentifier | None = None
+    grantee_display: str | None = None
+    start: Millis | None = None
+    end: Millis | None = None
+    by: str  # who decided: an actor kind and subject, as in the trace
+    earlier: tuple[StoredConsent, ...] = ()
+
+
+class Commit(Stored):
+    """One version of the dossier and the event that announced it."""
+
+    version: Annotated[int, Field(ge=1)]
+    event: str
+
+
+class DossierHead(Stored):
+    """What is true of the whole record."""
+
+    record_id: Id
+    version: Annotated[int, Field(ge=1)]
+    status: Literal["open", "closed"]
+    opened: Millis
+    updated: Millis
+    patient: StoredPatient
+    consents: tuple[StoredConsent, ...]
+    commits: tuple[Commit, ...]

@@ -1,0 +1,25 @@
+"""Hypothesis profiles, and where the corpus of the ANS is when it is there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared"
+
+settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of public documents and profiles beside the project. CI must have it; elsewhere its tests skip."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail("CI must have the shared folder beside the project")
+        pytest.skip("the shared folder with the ANS's documents is not there")
+    return SHARED

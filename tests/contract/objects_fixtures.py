@@ -1,0 +1,137 @@
+"""The adapters that `test_objects.py` holds to the port, and what other processes do in it.
+
+A new adapter adds one line to `STORES`.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from itertools import count
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from secrets import token_bytes
+
+from fakes.clock import ManualClock
+from fakes.objects import MemoryStore, PolicingStore
+from sceau.objects.errors import ObjectChanged, ObjectExists
+from sceau.objects.filesystem import FilesystemStore
+from sceau.objects.ports import ObjectStore
+from sceau.objects.scoped import ScopedStore, StoreGrant, StoreOperation
+
+OpenStore = Callable[[], ObjectStore]
+"""Opens the same store in another process: picklable."""
+
+
+@dataclass(frozen=True)
+class StoreCase:
+    """An adapter under test.
+
+    `clock` is what it compares retention with, None when its server keeps its own: what needs a date to pass is then
+    skipped. `elsewhere` opens it in another process, None when there it can't be.
+    """
+
+    store: ObjectStore
+    clock: ManualClock | None
+    elsewhere: OpenStore | None = None
+
+    def now(self) -> datetime:
+        return self.clock() if self.clock else datetime.now(UTC)
+
+
+def open_filesystem(root: Path) -> FilesystemStore:
+    return FilesystemStore(root, ManualClock())
+
+
+def _filesystem(folder: Path) -> StoreCase:
+    root = folder / "store"
+    FilesystemStore.create_root(root)
+    clock = ManualClock()
+    return StoreCase(FilesystemStore(root, clock), clock, partial(open_filesystem, root))
+
+
+def _memory(_: Path) -> StoreCase:
+    clock = ManualClock()
+    return StoreCase(MemoryStore(clock), clock)
+
+
+def _policing(_: Path) -> StoreCase:
+    clock = ManualClock()
+    return StoreCase(PolicingStore(MemoryStore(clock)), clock)
+
+
+def _scoped(_: Path) -> StoreCase:
+    clock = ManualClock()
+    return StoreCase(ScopedStore(MemoryStore(clock), [StoreGrant("probe/", frozenset(StoreOperation))]), clock)
+
+
+STORES: dict[str, Callable[[Path], StoreCase]] = {
+    "filesystem": _filesystem,
+    "memory": _memory,
+    "policing": _policing,
+    "scoped": _scoped,
+}
+
+SHARED_STORES = ("filesystem",)
+"""Those of `STORES` with an `elsewhere`."""
+
+
+def whole_body(number: int) -> bytes:
+    """200 KB that tell their number, and whether they are whole."""
+    body = struct.pack(">Q", number) * 25_000
+    return body + sha256(body).digest()
+
+
+def number_of(body: bytes) -> int:
+    """The number of a whole body; an assertion fails for a part of one, or a mixture."""
+    assert sha256(body[:-32]).digest() == body[-32:], "not a whole body"
+    return int(struct.unpack(">Q", body[:8])[0])
+
+
+def race_to_create(open_store: OpenStore, prefix: str, races: int, start: Barrier, won: Connection) -> None:
+    """Create the same names as all other racers; send our content, and the numbers of the names that we created."""
+    store = open_store()
+    content = token_bytes(8)
+    mine = []
+    start.wait(30)
+    for race in range(races):
+        try:
+            store.create(f"{prefix}{race:04}", content)
+        except ObjectExists:
+            continue
+        mine.append(race)
+    won.send((content, mine))
+
+
+def count_up(store: ObjectStore, name: str, times: int) -> None:
+    """Add 1 to the number in the object, `times` times, by compare-and-swap."""
+    for _ in range(times):
+        while True:
+            current = store.read(name)
+            try:
+                store.replace(name, b"%d" % (int(current.data) + 1), expected=current.tag)
+            except ObjectChanged:
+                continue
+            break
+
+
+def count_up_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrier) -> None:
+    store = open_store()
+    start.wait(30)
+    count_up(store, name, times)
+
+
+def write_until_killed(open_store: OpenStore, prefix: str, acknowledged: Connection) -> None:
+    """Create a document and replace the dossier, over and over; send each number once its two calls returned."""
+    store = open_store()
+    tag = None
+    for number in count():
+        body = whole_body(number)
+        store.create(f"{prefix}documents/{number:06}", body)
+        tag = store.replace(f"{prefix}dossier", body, expected=tag)
+        acknowledged.send(number)
