@@ -110,9 +110,9 @@ def load_stage(settings: Settings) -> Stage:
         moved_keys = spec.key_service.model_copy(update={"file": folder / spec.key_service.file.name})
         spec = spec.model_copy(update={"store": moved_store, "key_service": moved_keys})
     if settings.origin:
-        spec = _checked(spec, origins=(settings.origin,))
+        spec = _checked(spec, "SCEAU_ORIGIN", origins=(settings.origin,))
     if settings.issuer:
-        spec = _checked(spec, development_issuer=settings.issuer)
+        spec = _checked(spec, "SCEAU_ISSUER", development_issuer=settings.issuer)
     return Stage(settings.stage, file, spec, base)
 
 
@@ -132,9 +132,10 @@ def scoped_keys(keys: KeyService, rights: Rights) -> ScopedKeys:
     return ScopedKeys(keys, grants)
 
 
-def _checked(spec: StageSpec, **changes: object) -> StageSpec:
-    """The same stage with some values replaced, checked like the chalicefile."""
+def _checked(spec: StageSpec, setting: str, **changes: object) -> StageSpec:
+    """The same stage with some values replaced, checked like the chalicefile. `setting` is where they come from."""
     try:
         return StageSpec.model_validate({**spec.model_dump(), **changes})
     except ValidationError as error:
-        raise SettingsError(f"{next(iter(changes))}: {error.errors()[0]['msg']}") from None
+        message = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{setting}: {message}") from None

@@ -6,12 +6,14 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-_ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) (/[A-Za-z0-9._{}/$-]*)")
-_PATTERN = re.compile(r"(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?")
+_ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
+_PARAMETER = re.compile(r"\{[a-z_]+\}")
+_PATTERN = r"^(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?$"  # anchored: pydantic searches, it does not match
+# As a client's proof names it (identity.dpop): lowercase, and 443 is not said. Anything else would never be equal.
+_ORIGIN = re.compile(r"https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?!443$)[1-9][0-9]{0,4})?")
 
 TEN_YEARS_DAYS = 3653
 """Traces live 10 years after the record's closure (CNAM EX_AIR-100): no stage may lock them for less than 10 years."""
@@ -36,9 +38,7 @@ class _Strict(BaseModel):
 
 
 def _route(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _ROUTE.fullmatch(value)
+    match = _ROUTE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("a route reads like 'GET /fhir/Patient'")
     return {"method": match[1], "path": match[2]}
@@ -56,14 +56,14 @@ KeyOperationName = Literal["wrap", "unwrap", "sign", "public"]
 KeyNameText = Literal[
     "dossier", "content", "journal", "configuration", "pseudonym", "log", "probe", "tokens", "checkpoints"
 ]
-NamePattern = Annotated[str, Field(pattern=_PATTERN.pattern, min_length=1)]
+NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]
 
 
 class Rights(_Strict):
     """What one role may do. Nothing else."""
 
-    store: dict[NamePattern, tuple[StoreOperationName, ...]] = {}
-    keys: dict[KeyNameText, tuple[KeyOperationName, ...]] = {}
+    store: dict[NamePattern, Annotated[tuple[StoreOperationName, ...], Field(min_length=1)]] = {}
+    keys: dict[KeyNameText, Annotated[tuple[KeyOperationName, ...], Field(min_length=1)]] = {}
 
 
 class FunctionSpec(Rights):
@@ -71,8 +71,8 @@ class FunctionSpec(Rights):
 
     routes: tuple[Annotated[Route, BeforeValidator(_route)], ...] = ()
     schedule: str | None = None
-    memory_mb: Annotated[int, Field(ge=128, le=10240)]
-    timeout_seconds: Annotated[int, Field(ge=1, le=29)]  # API Gateway cuts at 29 s
+    memory_mb: Annotated[int, Field(strict=True, ge=128, le=10240)]
+    timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=29)]  # API Gateway cuts at 29 s
 
 
 class FilesystemStoreSpec(_Strict):
@@ -89,9 +89,8 @@ class LocalKeysSpec(_Strict):
     file: Path
 
 
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme != "https" or not parts.hostname or parts.path or parts.query or parts.fragment:
+def _origin(value: object) -> str:
+    if not isinstance(value, str) or not _ORIGIN.fullmatch(value):
         raise ValueError("an origin reads like 'https://dmp.example.fr'")
     return value
 
@@ -107,11 +106,11 @@ class StageSpec(_Strict):
     owner: Annotated[str, Field(min_length=1)]
     origins: Annotated[tuple[Origin, ...], Field(min_length=1)]
     identifiers: Annotated[tuple[str, ...], Field(min_length=1)]
-    largest_body_bytes: Annotated[int, Field(ge=65536, le=64 * 1024 * 1024)]
-    retention_days: Annotated[int, Field(ge=TEN_YEARS_DAYS)]
-    token_seconds: Annotated[int, Field(ge=1, le=300)]
-    nonce_required: bool
-    replay_marks_for_reads: bool
+    largest_body_bytes: Annotated[int, Field(strict=True, ge=65536, le=64 * 1024 * 1024)]
+    retention_days: Annotated[int, Field(strict=True, ge=TEN_YEARS_DAYS)]
+    token_seconds: Annotated[int, Field(strict=True, ge=1, le=300)]
+    nonce_required: StrictBool
+    replay_marks_for_reads: StrictBool
     development_issuer: Origin | None = None
     store: FilesystemStoreSpec
     key_service: LocalKeysSpec
@@ -148,9 +147,10 @@ class Chalicefile(_Strict):
         seen: dict[tuple[str, str], str] = {}
         for name, function in self.functions.items():
             for route in function.routes:
-                other = seen.setdefault((route.method, route.path), name)
-                if other != name:
-                    raise ValueError(f"functions: {route.method} {route.path} belongs to {other} and to {name}")
+                shape = (route.method, _PARAMETER.sub("{}", route.path))  # a parameter's name tells no routes apart
+                if shape in seen:
+                    raise ValueError(f"functions: {route.method} {route.path} belongs to {seen[shape]} and to {name}")
+                seen[shape] = name
         return self
 
 
@@ -160,6 +160,8 @@ def read_chalicefile(path: Path) -> Chalicefile:
         data = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ChalicefileError(f"{path.name} is missing") from None
+    except OSError as error:
+        raise ChalicefileError(f"{path.name} can't be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ChalicefileError(f"{path.name} is not TOML: {error}") from None
     return parse_chalicefile(data)
@@ -172,5 +174,6 @@ def parse_chalicefile(data: dict[str, Any]) -> Chalicefile:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
+        unknown = first["type"] == "extra_forbidden"
+        message = "no such key is known here" if unknown else first["msg"].removeprefix("Value error, ")
         raise ChalicefileError(f"chalicefile: {where or 'file'}: {message}") from None

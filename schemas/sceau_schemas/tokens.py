@@ -104,7 +104,7 @@ def _empty_as_absent(value: Any) -> Any:
     return None if value == "" else value
 
 
-Given = Annotated[str | None, BeforeValidator(_empty_as_absent), Field(max_length=500)]
+Given = Annotated[Annotated[str, Field(max_length=500)] | None, BeforeValidator(_empty_as_absent)]
 """A text that an issuer may leave out, leave empty, or set to null."""
 
 
@@ -141,7 +141,7 @@ class Exercice(_Received):
     activities: Annotated[tuple[Activity, ...], Field(max_length=100)] = ()
 
 
-class SubjectRefPro(_Received):
+class ProfessionalRegister(_Received):
     """What the national register says about the professional."""
 
     exercices: Annotated[tuple[Exercice, ...], Field(max_length=50)] = ()
@@ -153,7 +153,7 @@ class UserInfo(_Received):
     sub: ShortText
     SubjectNameID: Given = None
     otherIds: Annotated[tuple[OtherId, ...], Field(max_length=20)] = ()  # noqa: N815
-    SubjectRefPro: SubjectRefPro | None = None
+    SubjectRefPro: ProfessionalRegister | None = None
 
 
 class PatientIdentity(_Received):

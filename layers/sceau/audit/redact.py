@@ -17,7 +17,7 @@ REDACTED = "[redacted]"
 LARGEST_PART = 16 * 1024
 """Characters that an event keeps of a query string, and of a form. What is longer is cut, and says so."""
 
-_KeptValue = Callable[[str, str], str]  # from a parameter's decoded name and its value as it came
+_KeptPair = Callable[[str, str | None], str]  # from a parameter's name and value, as they came; None: without "="
 
 _CUT = "[cut]"
 _DEEPEST_ESCAPE = 4
@@ -27,12 +27,13 @@ _INS = re.compile(
     rf"(?<![0-9A-Za-z.])\d(?:{_SPACE}\d){{4}}{_SPACE}(?:\d{_SPACE}\d|2{_SPACE}[ABab])(?:{_SPACE}\d){{6}}"
     rf"(?:(?:{_SPACE}\d){{2}})?(?![0-9A-Za-z.])"
 )
-_INS_SYSTEM = re.compile(r"1\.2\.250\.1\.213\.1\.4\.\d{1,2}\s*\|")
+_INS_SYSTEM = re.compile(r"1\.2\.250\.1\.213\.1\.4\.[0-9]{1,2}\s*\|")
+_WHOLE_INS_SYSTEM = re.compile(r"urn:oid:1\.2\.250\.1\.213\.1\.4\.[0-9]{1,2}")
 # `patient`, `subject`, and all that is chained to them or to a reference to a patient.
 _PATIENT_PARAMETER = re.compile(r"(?:patient|subject)(?:[.:].*)?|.*:patient(?:\..*)?", re.IGNORECASE)
 _NAME_PARAMETER = re.compile(r"(?:.*\.)?(?:name|given|family|birthdate|phonetic)(?::.*)?", re.IGNORECASE)
-_SYSTEM = re.compile(r"urn:[a-z]+:[0-9A-Za-z.:_-]{1,200}|https?://[0-9A-Za-z.:/_-]{1,200}")
 _RECORD_REFERENCE = re.compile(r"(?:[^?|]*/)?[a-z2-7]{26}")
+_PARAMETER_NAME = re.compile(r"[a-z_]{1,40}")
 _TOKEN_REQUEST_KEPT = frozenset(
     {
         "audience",
@@ -55,12 +56,19 @@ def kept_search(request: Request, origin: str) -> bytes:
     A name typed into another text parameter (`title`) can't be told from other text, and stays.
     """
     of_patients = "/Patient" in request.target.partition("?")[0]
-    return _kept(request, origin, lambda name, value: _search_value(name, value, of_patients=of_patients))
+
+    def kept_pair(name: str, value: str | None) -> str:
+        kept_name = _plain(name)
+        if value is None:
+            return kept_name
+        return f"{kept_name}={_search_value(_decoded(name), value, of_patients=of_patients)}"
+
+    return _kept(request, origin, kept_pair)
 
 
 def kept_token_request(request: Request, origin: str) -> bytes:
     """The bytes to keep of a request to the token endpoint: only parameters known to be neither secret nor identity."""
-    return _kept(request, origin, _token_value)
+    return _kept(request, origin, _token_pair)
 
 
 def hide_ins(text: str) -> str:
@@ -68,25 +76,21 @@ def hide_ins(text: str) -> str:
     return _INS.sub(REDACTED, text)
 
 
-def _kept(request: Request, origin: str, kept_value: _KeptValue) -> bytes:
+def _kept(request: Request, origin: str, kept_pair: _KeptPair) -> bytes:
     path, mark, query = request.target.partition("?")
     kept_path = _plain(path) if len(path) <= LARGEST_PART else REDACTED
-    text = f"{request.method} {origin}{kept_path}{mark}{_parameters(query, kept_value)}"
+    text = f"{request.method} {origin}{kept_path}{mark}{_parameters(query, kept_pair)}"
     if request.form:
-        text += "\n\n" + _parameters(request.form[: LARGEST_PART + 1].decode("latin-1"), kept_value)
+        text += "\n\n" + _parameters(request.form[: LARGEST_PART + 1].decode("latin-1"), kept_pair)
     return text.encode("utf-8", "replace")
 
 
-def _parameters(query: str, kept_value: _KeptValue) -> str:
+def _parameters(query: str, kept_pair: _KeptPair) -> str:
     pairs = query[: LARGEST_PART + 1].split("&")
     if len(query) > LARGEST_PART:
         pairs[-1] = _CUT  # the last one may be a part of something that would have been replaced
-    return "&".join(_parameter(pair, kept_value) for pair in pairs)
-
-
-def _parameter(pair: str, kept_value: _KeptValue) -> str:
-    name, equals, value = pair.partition("=")
-    return f"{_plain(name)}{equals}{kept_value(_decoded(name), value)}" if equals else _plain(name)
+    split = (pair.partition("=") for pair in pairs)
+    return "&".join(kept_pair(name, value if equals else None) for name, equals, value in split)
 
 
 def _search_value(name: str, value: str, *, of_patients: bool) -> str:
@@ -99,14 +103,19 @@ def _search_value(name: str, value: str, *, of_patients: bool) -> str:
     return _plain(value)
 
 
-def _token_value(name: str, value: str) -> str:
-    return _plain(value) if name in _TOKEN_REQUEST_KEPT else REDACTED
+def _token_pair(name: str, value: str | None) -> str:
+    """A body that isn't a form may be a secret as a whole, and looks like a name without value, or with one."""
+    if value is None:
+        return REDACTED if name else ""
+    if name in _TOKEN_REQUEST_KEPT:
+        return f"{name}={_plain(value)}"
+    return f"{name if _PARAMETER_NAME.fullmatch(name) else REDACTED}={REDACTED}"
 
 
 def _but_system(decoded: str) -> str:
-    """Of `system|value` the system, when it is one: what kind of number was sent is worth knowing."""
+    """Of `system|value` the system, when it is one of the INS: what kind of number was sent is worth knowing."""
     system, bar, _ = decoded.partition("|")
-    return f"{system}|{REDACTED}" if bar and _SYSTEM.fullmatch(system) else REDACTED
+    return f"{system}|{REDACTED}" if bar and _WHOLE_INS_SYSTEM.fullmatch(system) else REDACTED
 
 
 def _plain(text: str) -> str:

@@ -1,16 +1,16 @@
 """The development issuer: stands in for Pro Santé Connect and for a patient's identity provider, on the loopback.
 
-A real issuer over HTTPS: discovery, keys, introspection, UserInfo, tokens that expire. What it lacks is people: whoever
-reaches `POST /issue` gets a token for any of the invented ones. So it runs on a `local` stage only, binds to the
-loopback only, and refuses what a web page could make a browser send.
+A real issuer: discovery, keys, introspection, UserInfo, tokens that expire. What it lacks is people: whoever reaches
+`POST /issue` gets a token for any of the invented ones. So it runs on a `local` stage only, listens on the loopback
+only (`devserver`), and refuses what a web page could make a browser send.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
-import ssl
 import stat
 import threading
 from collections.abc import Callable, Mapping
@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from joserfc import jws
@@ -42,7 +40,6 @@ ISSUE_PATH: Final = "/issue"
 
 _OIDC: Final = f"{PSC_PATH}/protocol/openid-connect"
 _CERTS, _USERINFO, _INTROSPECT = f"{_OIDC}/certs", f"{_OIDC}/userinfo", f"{_OIDC}/token/introspect"
-_LARGEST_BODY_BYTES: Final = 64 * 1024
 _ACR_PSC: Final = "eidas3"
 _ACR_PATIENT: Final = "eidas2"
 
@@ -92,63 +89,18 @@ def read_issuer_file(path: Path) -> IssuerSecrets:
 
 
 class DevIssuer:
-    """The issuer on its own loopback port; runs in a thread between `start` and `stop`, or as a context manager.
+    """What the issuer signs and answers, without a socket (`devserver` has that). Safe under threads.
 
-    `stage_host`: the stage's host, which must be `local`. `audience`: what patients' tokens are for (the stage's
-    issuer). `port` 0 takes a free one. Raises DevIssuerRefused when it can't start.
+    `origin`: where it is reached. `audience`: what patients' tokens are for, the stage's issuer.
     """
 
-    def __init__(
-        self,
-        kept: IssuerSecrets,
-        *,
-        stage_host: str,
-        audience: str,
-        certificate: Path,
-        certificate_key: Path,
-        clock: Callable[[], datetime],
-        host: str = "127.0.0.1",
-        port: int = 0,
-    ) -> None:
-        if stage_host != "local":
-            raise DevIssuerRefused("the development issuer runs on a local stage only: it gives a token to anybody")
-        if not ip_address(host).is_loopback:
-            raise DevIssuerRefused("the development issuer listens on the loopback only")
+    def __init__(self, kept: IssuerSecrets, *, origin: str, audience: str, clock: Callable[[], datetime]) -> None:
+        self.origin = origin
         self._kept = kept
         self._audience = audience
         self._clock = clock
         self._inactive: set[str] = set()
         self._lock = threading.Lock()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, certificate_key)
-        try:
-            self._server = _Server((host, port), self, context)
-        except OSError:
-            raise DevIssuerRefused(f"port {port} of {host} is taken: the development issuer can't start") from None
-        shown = f"[{host}]" if ":" in host else host
-        self.origin = f"https://{shown}:{self._server.server_address[1]}"
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> Self:
-        """Serve in a thread."""
-        self._thread = threading.Thread(target=self._server.serve_forever, name="development-issuer", daemon=True)
-        self._thread.start()
-        return self
-
-    def stop(self) -> None:
-        """Stop serving, and free the port."""
-        if self._thread is not None:
-            self._server.shutdown()
-            self._thread.join()
-            self._thread = None
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     def trusted_issuers(self, ca_bundle: Path) -> tuple[TrustedIssuer, TrustedIssuer]:
         """How a stage registers the two issuers: professionals, patients."""
@@ -277,8 +229,6 @@ class DevIssuer:
         return (200, found[0].userinfo()) if found else (401, {"error": "invalid_token"})
 
     def _introspect(self, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
-        import base64
-
         given = headers.get("authorization", "")
         wanted = "Basic " + base64.b64encode(f"{self._kept.user}:{self._kept.password}".encode()).decode("ascii")
         if not (given.isascii() and compare_digest(given, wanted)):
@@ -311,63 +261,5 @@ class DevIssuer:
         return 200, {"access_token": token, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
 
 
-def run(issuer: DevIssuer) -> None:
-    """Serve until interrupted (Ctrl-C)."""
-    issuer.start()
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        issuer.stop()
-
-
 def _key_set(key: RSAKey | ECKey, algorithm: str) -> dict[str, Any]:
     return {"keys": [{**key.as_dict(private=False), "kid": key.thumbprint(), "use": "sig", "alg": algorithm}]}
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def __init__(self, address: tuple[str, int], issuer: DevIssuer, context: ssl.SSLContext) -> None:
-        super().__init__(address, _Handler)
-        self.issuer = issuer
-        # The handshake is made by the connection's own thread: one that never speaks must not hold up the others.
-        self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "sceau-development-issuer"
-    sys_version = ""
-    timeout = 10
-
-    def do_GET(self) -> None:
-        self._serve("GET", b"")
-
-    def do_POST(self) -> None:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > _LARGEST_BODY_BYTES:
-            self.close_connection = True
-            self._send(413, {"error": "too_large"})
-            return
-        self._serve("POST", self.rfile.read(int(length)))
-
-    def _serve(self, method: str, body: bytes) -> None:
-        assert isinstance(self.server, _Server)
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self._send(*self.server.issuer.answer(method, self.path.partition("?")[0], headers, body))
-
-    def _send(self, status: int, value: Mapping[str, Any]) -> None:
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing is logged: paths and headers could hold tokens."""

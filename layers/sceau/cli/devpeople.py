@@ -1,6 +1,7 @@
 """The invented people of the development issuer, and what a trusted issuer would say about each. Nobody here exists.
 
-The first patient is the test identity that the public CDA samples of the ANS carry; INS of the test system only.
+They are the sample patients, authors and structures, so that who logs in is who stands in the sample documents. Beside
+them, the test identity that the public CDA samples of the ANS carry. INS of the test system only.
 """
 
 from __future__ import annotations
@@ -9,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-INS_TEST: Final = "urn:oid:1.2.250.1.213.1.4.10"
+from sceau.cli.samples import people
 
-HOSPITAL_A: Final = "990000011"
-HOSPITAL_B: Final = "990000029"
-PRACTICE_C: Final = "99000003700012"
-"""FINESS of the two hospitals, SIRET of the practice: invented numbers, of lengths that real ones have."""
+_GENDERS: Final = {"F": "female", "M": "male"}
+_SUBJECT: Final = "f:5e0f1f0e-0000-4000-8000-000000000001:"
 
 
 @dataclass(frozen=True, slots=True)
 class DevPatient:
-    """A patient: the INS and the identity traits (référentiel national d'identitovigilance)."""
+    """A patient: the INS (`system|value`) and the identity traits (référentiel national d'identitovigilance)."""
 
     ins: str
     family_name: str
@@ -31,7 +30,7 @@ class DevPatient:
     def claims(self) -> dict[str, Any]:
         """What the patient issuer signs about the person."""
         return {
-            "ins": f"{INS_TEST}|{self.ins}",
+            "ins": self.ins,
             "family_name": self.family_name,
             "given_name": self.given_name,
             "birthdate": self.birthdate,
@@ -41,48 +40,23 @@ class DevPatient:
 
 
 @dataclass(frozen=True, slots=True)
-class DevActivity:
-    """Where a professional practises: a FINESS (hospital) or a SIRET (practice)."""
-
-    name: str
-    finess: str = ""
-    siret: str = ""
-
-    def userinfo(self) -> dict[str, str]:
-        """The activity as Pro Santé Connect gives it: what is unknown is an empty string."""
-        return {
-            "codeModeExercice": "S" if self.finess else "L",
-            "codeSecteurDactivite": "SA01" if self.finess else "SA07",
-            "codeGenreActivite": "GENR01",
-            "numeroFinessSite": self.finess,
-            "numeroSiretSite": self.siret,
-            "identifiantTechniqueDeLaStructure": "",
-            "raisonSocialeSite": self.name,
-        }
-
-
-@dataclass(frozen=True, slots=True)
 class DevProfessional:
-    """Somebody with a Pro Santé Connect account; without activities, not a professional."""
+    """Somebody with a Pro Santé Connect account. `structures`: names of sample structures; none: not a professional."""
 
     number: str
     family_name: str
     given_name: str
-    activities: tuple[DevActivity, ...]
+    structures: tuple[str, ...]
     profession: str = "10"  # médecin
 
     @property
     def subject(self) -> str:
         """`sub`, in the old form of Pro Santé Connect."""
-        return f"f:5e0f1f0e-0000-4000-8000-000000000001:{self.number}"
+        return _SUBJECT + self.number
 
     def claims(self) -> dict[str, Any]:
         """What the access token says about the person."""
-        return {
-            "authMode": "CARD",
-            "otherIds": [{"identifiant": self.number, "origine": "RPPS", "qualite": 1}],
-            "preferred_username": self.number,
-        }
+        return {"authMode": "CARD", "otherIds": self._other_ids(), "preferred_username": self.number}
 
     def userinfo(self) -> dict[str, Any]:
         """The UserInfo (reference: auth.md section 1.1)."""
@@ -94,40 +68,74 @@ class DevProfessional:
             "given_name": self.given_name,
             "UITVersion": "1.0",
             "Palier_Authentification": "APPPRIP3^1.2.250.1.213.1.5.1.1.1",
-            "otherIds": [{"identifiant": self.number, "origine": "RPPS", "qualite": 1}],
+            "otherIds": self._other_ids(),
         }
-        if self.activities:
-            info["SubjectRole"] = [f"{self.profession}^1.2.250.1.213.1.1.5.5"]
-            info["SubjectRefPro"] = {
-                "codeCivilite": "DR",
-                "exercices": [
-                    {
-                        "codeProfession": self.profession,
-                        "codeCategorieProfessionnelle": "C",
-                        "nomDexercice": self.family_name,
-                        "prenomDexercice": self.given_name,
-                        "activities": [activity.userinfo() for activity in self.activities],
-                    }
-                ],
+        if self.structures:
+            exercice = {
+                "codeProfession": self.profession,
+                "codeCategorieProfessionnelle": "C",
+                "nomDexercice": self.family_name,
+                "prenomDexercice": self.given_name,
+                "activities": [_activity(name) for name in self.structures],
             }
+            info["SubjectRole"] = [f"{self.profession}^1.2.250.1.213.1.1.5.5"]
+            info["SubjectRefPro"] = {"codeCivilite": "DR", "exercices": [exercice]}
         return info
 
+    def _other_ids(self) -> list[dict[str, Any]]:
+        return [{"identifiant": self.number, "origine": "RPPS", "qualite": 1}]
 
-_A = DevActivity("HOPITAL A (DEMONSTRATION)", finess=HOSPITAL_A)
-_B = DevActivity("HOPITAL B (DEMONSTRATION)", finess=HOSPITAL_B)
-_C = DevActivity("CABINET C (DEMONSTRATION)", siret=PRACTICE_C)
+
+def _activity(name: str) -> dict[str, str]:
+    """An activity as Pro Santé Connect gives it: what is unknown is an empty string.
+
+    An IdNat_Struct is `1` and a FINESS here, or `3` and a SIRET.
+    """
+    structure = people.STRUCTURES[name]
+    kind, number = structure.identifier[0], structure.identifier[1:]
+    return {
+        "codeModeExercice": "S",
+        "codeSecteurDactivite": structure.sector,
+        "codeGenreActivite": "GENR01",
+        "numeroFinessSite": number if kind == "1" else "",
+        "numeroSiretSite": number if kind == "3" else "",
+        "identifiantTechniqueDeLaStructure": "",
+        "raisonSocialeSite": structure.name,
+    }
+
+
+def _patient(sample: people.Patient) -> DevPatient:
+    return DevPatient(
+        ins=f"{sample.ins_system}|{sample.ins_value}",
+        family_name=sample.birth_name,
+        given_name=" ".join(sample.first_names),
+        birthdate=sample.birth_date.isoformat(),
+        gender=_GENDERS[sample.gender],
+        birthplace=sample.birth_place,
+    )
+
+
+def _professional(name: str, *structures: str) -> DevProfessional:
+    author = people.AUTHORS[name]
+    return DevProfessional(author.identifier, author.family, author.given, structures)
+
 
 PATIENTS: Final[Mapping[str, DevPatient]] = {
-    "patient-dominique": DevPatient(
-        "279035121518989", "PAT-TROIS", "DOMINIQUE MARIE-LOUISE", "1979-03-28", "female", "51215"
+    **{name: _patient(sample) for name, sample in people.PATIENTS.items()},
+    "dominique": DevPatient(
+        ins="urn:oid:1.2.250.1.213.1.4.10|279035121518989",
+        family_name="PAT-TROIS",
+        given_name="DOMINIQUE MARIE-LOUISE",
+        birthdate="1979-03-28",
+        gender="female",
+        birthplace="51215",
     ),
-    "patient-camille": DevPatient("157078901234578", "PAT-DEMO", "CAMILLE", "1957-07-14", "male", "89012"),
 }
 
 PROFESSIONALS: Final[Mapping[str, DevProfessional]] = {
-    "dr-martin": DevProfessional("899700000011", "MARTIN-DEMO", "ANNE", (_A,)),
-    "dr-bernard": DevProfessional("899700000029", "BERNARD-DEMO", "LUC", (_B,)),
-    "dr-petit": DevProfessional("899700000037", "PETIT-DEMO", "INES", (_C,)),
-    "dr-durand": DevProfessional("899700000045", "DURAND-DEMO", "PAUL", (_A, _C)),
-    "secretary": DevProfessional("899700000052", "MOREAU-DEMO", "EVE", ()),
+    "hospital_physician": _professional("hospital_physician", "hospital"),
+    "psychiatrist": _professional("psychiatrist", "other_hospital"),
+    "general_practitioner": _professional("general_practitioner", "practice"),
+    "radiologist": _professional("radiologist", "hospital", "practice"),
+    "secretary": DevProfessional("899700000199", "MODÈLE-SECRÉTAIRE", "Agathe", ()),
 }

@@ -10,23 +10,26 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sceau.cli.certificates import create_loopback_certificates
+from sceau.cli.devissuer import create_issuer_file
 from sceau.cli.files import write_private
 from sceau.cli.people import CLIENTS, DevelopmentClient
 from sceau.envelope.messages import Envelope
-from sceau.identity.client import generate_client_key
+from sceau.identity.client import SigningKey, generate_client_key
 from sceau.identity.clients import ClientStore
+from sceau.identity.issuers import IssuerStore
 from sceau.keys.keyfile import create_key_file
-from sceau.objects.filesystem import create_root
+from sceau.objects.filesystem import FilesystemStore
 from sceau.stage import SettingsError, Stage
-from sceau_schemas.configuration import Client
+from sceau_schemas.configuration import Client, TrustedIssuer
 
-PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer")
+PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +55,12 @@ class LocalFolder:
 
     @property
     def issuer(self) -> Path:
-        """The development issuer's own folder."""
-        return self.path / "issuer"
+        """The development issuer's keys, 0600."""
+        return self.path / "issuer.json"
 
-    def client_key(self, client_id: str) -> dict[str, Any]:
-        """A development client's private JWK."""
-        key: dict[str, Any] = json.loads((self.path / "clients" / f"{client_id}.json").read_text("utf-8"))
-        return key
+    def client_key(self, client_id: str) -> SigningKey:
+        """A development client's key pair."""
+        return SigningKey.from_jwk(json.loads((self.path / "clients" / f"{client_id}.json").read_bytes()))
 
     def missing(self) -> list[str]:
         """The parts that are not there."""
@@ -92,11 +94,12 @@ def _make(stage: Stage, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        for name in ("tls", "clients", "issuer"):
+        for name in ("tls", "clients"):
             (draft / name).mkdir(mode=0o700)
-        create_root(draft / stage.spec.store.folder.name)
+        FilesystemStore.create_root(draft / stage.spec.store.folder.name)
         create_key_file(draft / stage.spec.key_service.file.name, clock=lambda: datetime.now(UTC))
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
+        create_issuer_file(draft / "issuer.json")
         _register_clients(stage, draft)
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
@@ -118,6 +121,15 @@ def _register_clients(stage: Stage, draft: Path) -> None:
         private, public = generate_client_key()
         write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
         clients.put(_registration(client, public))
+
+
+def trust_issuers(stage: Stage, issuers: Sequence[TrustedIssuer]) -> None:
+    """Trust the development issuer where it runs now; what is registered already is left as it is."""
+    tool = stage.tool("operations")
+    kept = IssuerStore(tool.store, Envelope(tool.keys))
+    for issuer in issuers:
+        if kept.get(issuer.name) != issuer:
+            kept.put(issuer)
 
 
 def _registration(client: DevelopmentClient, public: dict[str, Any]) -> Client:

@@ -1,6 +1,6 @@
 """The invented software of the local stage: who may call it, with which identifiers and scopes.
 
-Persons (patients, physicians) are the development issuer's; keys are made when the stage is created.
+Persons (patients, physicians) are the development issuer's (`devpeople`); keys are made when the stage is created.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sceau_schemas.configuration import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, Clie
 from sceau_schemas.dossier import StoredIdentifier
 
 STRUCTURE_SYSTEM = "urn:oid:1.2.250.1.71.4.2.2"
-"""IdNat_Struct."""
+"""IdNat_Struct: `1` and a FINESS number, `3` and a SIRET number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +37,45 @@ def _structure(name: str) -> StoredIdentifier:
 
 
 LABORATORY = _structure("laboratory")
-HOSPITAL = _structure("hospital")
-PRACTICE = _structure("practice")
 INSURER = _structure("insurer")
+HOSPITAL = _structure("hospital")
+OTHER_HOSPITAL = _structure("other_hospital")
+PRACTICE = _structure("practice")
+
+_PHYSICIANS_SCOPES = ("user/DocumentReference.crs", "user/Patient.rs")
 
 CLIENTS = (
     DevelopmentClient(
-        "insurer", "Caisse d'essai", ClientKind.INSURER, ("system/Consent.c", "system/DocumentReference.c"), (INSURER,)
+        "insurer", "Caisse d'essai", ClientKind.INSURER, ("system/Consent.c", "system/DocumentReference.cs"), (INSURER,)
     ),
     DevelopmentClient(
         "laboratory",
         "SIL du laboratoire d'essai",
         ClientKind.SOFTWARE,
-        ("system/DocumentReference.cs",),
+        ("system/DocumentReference.crs",),
         (LABORATORY,),
     ),
     DevelopmentClient(
         "hospital",
         "DPI de l'hôpital d'essai",
         ClientKind.PROFESSIONAL_SOFTWARE,
-        ("user/DocumentReference.crs", "user/Patient.rs"),
+        _PHYSICIANS_SCOPES,
         (HOSPITAL,),
         ("hospital-rp",),
+    ),
+    DevelopmentClient(
+        "other-hospital",
+        "DPI de l'autre hôpital d'essai",
+        ClientKind.PROFESSIONAL_SOFTWARE,
+        _PHYSICIANS_SCOPES,
+        (OTHER_HOSPITAL,),
+        ("other-hospital-rp",),
     ),
     DevelopmentClient(
         "practice",
         "LGC du cabinet d'essai",
         ClientKind.PROFESSIONAL_SOFTWARE,
-        ("user/DocumentReference.crs", "user/Patient.rs"),
+        _PHYSICIANS_SCOPES,
         (PRACTICE,),
         ("practice-rp",),
     ),
@@ -72,8 +83,37 @@ CLIENTS = (
         "patient-app",
         "Application d'essai",
         ClientKind.PATIENT_APP,
-        ("patient/DocumentReference.rs", "patient/Consent.crus", "patient/AuditEvent.rs", "patient/Patient.rs"),
+        ("patient/AuditEvent.rs", "patient/Consent.crus", "patient/DocumentReference.rs", "patient/Patient.rs"),
         (),
-        ("patient-app",),
+        ("patient-app-rp",),
     ),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class DevelopmentActor:
+    """Somebody who calls: a client, and the person behind it (of the development issuer), if there is one."""
+
+    name: str
+    client_id: str
+    person: str | None = None
+
+    @property
+    def azp(self) -> str:
+        """The relying party for which the person's identity is issued."""
+        return f"{self.client_id}-rp"
+
+
+ACTORS = {
+    actor.name: actor
+    for actor in (
+        DevelopmentActor("insurer", "insurer"),
+        DevelopmentActor("laboratory", "laboratory"),
+        DevelopmentActor("patient", "patient-app", "dominique"),
+        DevelopmentActor("other-patient", "patient-app", "basile"),
+        DevelopmentActor("hospital-physician", "hospital", "hospital_physician"),
+        DevelopmentActor("other-physician", "other-hospital", "psychiatrist"),
+        DevelopmentActor("general-practitioner", "practice", "general_practitioner"),
+    )
+}
+"""Those as whom `sceau token` fetches a token, and the journey's cast."""

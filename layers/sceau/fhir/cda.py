@@ -33,7 +33,6 @@ _BOM: Final = b"\xef\xbb\xbf"
 _OTHER_BOMS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00", b"\x2b\x2f\x76")  # UTF-16, UTF-32, UTF-7
 _ENCODINGS: Final = frozenset({"utf-8", "us-ascii", "iso-8859-1", "iso-8859-15"})
 _DECLARED: Final = re.compile(rb"""\sencoding\s*=\s*["']([A-Za-z][A-Za-z0-9._-]*)["']""")
-_DECLARATION_LIMIT: Final = 1_000  # bytes
 _BLANKS: Final = re.compile(rb"[ \t\r\n]+")
 _LIMIT_ERRORS: Final = frozenset({etree.ErrorTypes.ERR_RESOURCE_LIMIT, etree.ErrorTypes.ERR_NAME_TOO_LONG})
 _UNFINISHED: Final = frozenset(  # libxml2 says these of a truncated document, and of a section over its limit
@@ -184,20 +183,6 @@ def check_concerns(header: CdaHeader, ins_system: str, ins_value: str, type_syst
         raise CdaMismatch("the CDA document's code is not the type of its entry", TYPE_CODE)
 
 
-class _Nowhere(etree.Resolver):
-    """Answers every external reference with nothing.
-
-    A second wall behind the refusal of DOCTYPE: with all its settings closed, libxml2 2.14 still opens a file that an
-    external parameter entity names.
-    """
-
-    def resolve(self, system_url: str, public_id: str, context: object = None) -> object:
-        return self.resolve_empty(context)  # type: ignore[attr-defined] # missing from lxml's stubs
-
-
-_NOWHERE: Final = _Nowhere()
-
-
 def _parse(data: bytes, max_bytes: int) -> etree._Element:
     if len(data) > max_bytes:
         raise UnsafeXml(f"an XML document has at most {max_bytes} bytes here")
@@ -205,6 +190,8 @@ def _parse(data: bytes, max_bytes: int) -> etree._Element:
         raise UnsafeXml(f"an XML document has at most {MAX_MARKUP} tags and attributes here")
     encoding = _encoding(data)
     _refuse_doctype(data)
+    # Not `collect_ids=False`, however harmless it sounds: it sets libxml2's `loadsubset`, and then external subsets and
+    # parameter entities are read from files, whatever the other settings say.
     parser = etree.XMLParser(
         encoding=encoding,
         resolve_entities=False,
@@ -213,9 +200,7 @@ def _parse(data: bytes, max_bytes: int) -> etree._Element:
         huge_tree=False,
         remove_comments=True,
         remove_pis=True,
-        collect_ids=False,
     )
-    parser.resolvers.add(_NOWHERE)
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
@@ -234,7 +219,7 @@ def _encoding(data: bytes) -> str:
     start = len(_BOM) if data.startswith(_BOM) else 0
     declared = None
     if data.startswith(b"<?xml", start):
-        end = data.find(b"?>", start, start + _DECLARATION_LIMIT)
+        end = data.find(b"?>", start)
         if end < 0:
             raise NotCda("the XML declaration does not end")
         declared = _DECLARED.search(data[start:end])

@@ -24,6 +24,12 @@ Form = Literal["Binary", "Bundle"]
 
 # These are the row's, the record's or ours, not the blob's.
 _NOT_KEPT: Final = ("id", "_id", "status", "_status", "securityLabel", "identifier", "extension", "meta", "subject")
+_SIMPLIFIED: Final = frozenset(
+    {
+        "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/pdsm-simplified-publish",
+        "https://profiles.ihe.net/ITI/MHD/StructureDefinition/IHE.MHD.SimplifiedPublish.DocumentReference",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +154,13 @@ def kept_subject(subject: Json, patient: Identifier) -> Json:
 
 
 def kept_meta(meta: Json) -> Json:
-    """Return what of a resource's meta is the sender's: version and time are ours."""
-    return {name: value for name, value in meta.items() if name.removeprefix("_") not in {"versionId", "lastUpdated"}}
+    """Return what of a resource's meta is the sender's: version and time are ours.
+
+    A claim to be as ITI-105 sends it (inline, without identifiers) is no longer true of what we give back.
+    """
+    kept = {name: value for name, value in meta.items() if name.removeprefix("_") not in {"versionId", "lastUpdated"}}
+    profiles = [url for url in kept.pop("profile", ()) if url.partition("|")[0] not in _SIMPLIFIED]
+    return {**kept, "profile": profiles} if profiles else kept
 
 
 def _check_references(document: DocumentReference, scope: Scope, at: str) -> None:

@@ -201,6 +201,14 @@ def people_behind(references: Iterable[Reference], scope: Scope, at: str) -> Peo
     return people
 
 
+def people_of(reference: Reference | None, scope: Scope, at: str) -> People:
+    """Gather who is behind one reference; nobody behind none. FhirError 400: a dangling fragment."""
+    people = People()
+    if reference is not None:
+        _gather(reference, scope, at, people)
+    return people
+
+
 def _gather(reference: Reference, scope: Scope, at: str, people: People) -> None:
     if reference.identifier is not None:
         _gather_identifiers([reference.identifier], people)

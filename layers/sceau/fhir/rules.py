@@ -13,7 +13,7 @@ import hmac
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sceau.access.model import Identifier
 from sceau.fhir import codes
@@ -39,6 +39,7 @@ _URN_UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{1
 _HEX_SHA1: Final = re.compile(r"[0-9A-Fa-f]{40}")
 _SHA1_BYTES: Final = 20
 _MOST_PROBLEMS: Final = 20
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -55,6 +56,13 @@ class Findings:
     def required(self, expression: str, rule: str) -> None:
         """Note that an element which a profile requires is missing."""
         self.error("this element is required", expression, rule=rule, code="required")
+
+    def demand(self, value: T | None, expression: str, rule: str) -> T:
+        """Return what a profile requires; without it nothing more can be judged. Raises FhirError 422."""
+        if value is None:
+            self.required(expression, rule)
+            raise FhirError(422, *self.errors[:_MOST_PROBLEMS])
+        return value
 
     def add(self, problem: Problem | None) -> None:
         """Note a verdict by its severity."""

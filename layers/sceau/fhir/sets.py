@@ -10,7 +10,7 @@ from sceau.access.model import Identifier
 from sceau.fhir.codes import DocumentType
 from sceau.fhir.entries import check_subject, kept_meta, kept_subject
 from sceau.fhir.parse import Json, judge
-from sceau.fhir.references import People, Scope, people_behind
+from sceau.fhir.references import People, Scope, people_behind, people_of
 from sceau.fhir.rules import Conditions, Findings, check_other_patients, is_entry_uuid
 from sceau.fhir.terms import Terms, set_terms
 from sceau_schemas.dossier import StoredIdentifier
@@ -109,7 +109,7 @@ def _new_set(
     patient: Identifier,
     at: str,
 ) -> NewSet:
-    source = people_behind([resource.source], scope, f"{at}.source") if resource.source else People()
+    source = people_of(resource.source, scope, f"{at}.source")
     kept: Json = {name: value for name, value in raw.items() if name not in _NOT_KEPT}
     if meta := kept_meta(raw.get("meta", {})):
         kept["meta"] = meta

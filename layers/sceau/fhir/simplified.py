@@ -42,22 +42,18 @@ def parse_simplified(
         findings.error("ITI-105 has no identifier; the entryUUID is ours to give", f"{_AT}.identifier", rule="ITI-105")
     if attachment.url is not None:
         findings.error("ITI-105 brings the document in data, not by url", f"{_ATTACHMENT}.url", rule="ITI-105")
-    if attachment.data is None:
-        findings.required(f"{_ATTACHMENT}.data", "ITI-105")
-    if document.subject is None:
-        findings.required(f"{_AT}.subject", "ITI-105")
+    encoded = findings.demand(attachment.data, f"{_ATTACHMENT}.data", "ITI-105")
+    subject = findings.demand(document.subject, f"{_AT}.subject", "ITI-105")
     findings.stop()
-    if document.subject is None or attachment.data is None:
-        raise AssertionError("unreachable: a required element was missing")
     scope = scope_of(document, _AT)
-    patient = patient_named_by(document.subject, scope, f"{_AT}.subject", accepted_ins_systems)
-    data = rules.decode_base64(attachment.data, f"{_ATTACHMENT}.data", findings)
+    patient = patient_named_by(subject, scope, f"{_AT}.subject", accepted_ins_systems)
+    data = rules.decode_base64(encoded, f"{_ATTACHMENT}.data", findings)
     sent = SentDocument(body.raw, document, _AT, data, f"{_ATTACHMENT}.data")
     conditions = Conditions(accepted_ins_systems, strict)
     new = read_entry(sent, scope, patient, conditions, findings, received=received)
+    kind = findings.demand(rules.check_type(document, _AT, findings), f"{_AT}.type", "access depends on the type")
     findings.stop()
-    kind = rules.check_type(document, _AT, findings)
-    if new is None or kind is None:
+    if new is None:
         raise AssertionError("a document was refused without a reason")
     derived = derive_set(new.resource, kind, new.resource["date"], scope, patient, source_id)
     return Submission(

@@ -61,11 +61,8 @@ def parse_submission(
     findings.stop()
     set_at, set_raw, submission_set = parts.sets[0]
     set_scope = scope_of(submission_set, set_at, parts.patients)
-    if submission_set.subject is None:
-        findings.required(f"{set_at}.subject", "PDSm")
-        findings.stop()
-        raise AssertionError("unreachable: a required element was missing")
-    patient = patient_named_by(submission_set.subject, set_scope, f"{set_at}.subject", accepted_ins_systems)
+    subject = findings.demand(submission_set.subject, f"{set_at}.subject", "PDSm")
+    patient = patient_named_by(subject, set_scope, f"{set_at}.subject", accepted_ins_systems)
     parts.check_patient(patient, accepted_ins_systems)
     sent = parts.documents_with_content()
     read = [

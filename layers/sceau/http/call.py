@@ -121,10 +121,10 @@ def _user(actor: Actor) -> User | None:
 
 
 def _structure(actor: Actor) -> Structure | None:
-    if len(actor.structures) == 0:
+    # Of a client that works for several, the first.
+    if not actor.structures:
         return None
-    first = actor.structures[0]
-    return Structure(Identifier(first.system, first.value))
+    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value))
 
 
 def _traced(request: Request) -> TracedRequest:

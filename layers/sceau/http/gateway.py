@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from sceau.fhir.outcome import Problem, operation_outcome
 from sceau.http.message import FHIR_JSON, MAX_PARAMETERS, Answer, json_answer
@@ -22,10 +22,13 @@ App = Callable[[dict[str, Any], Any], dict[str, Any]]
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
 
 MAX_TARGET_BYTES = 16 * 1024
-"""Longest path with query that is served."""
+"""Longest path with query that is served; the path counts as it reads when it is decoded."""
 
 _READ_PIECE = 64 * 1024
 _PARAMETER = re.compile(r"\\{([a-z_]+)\\}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PATH_SAFE = "/!$&'()*+,;=:@"
+"""Characters that a path holds as they are (RFC 3986, 3.3), beside letters, digits and `-._~`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +97,13 @@ class Gateway:
 
     def _answer(self, environ: dict[str, Any]) -> tuple[Answer, list[tuple[str, str]]]:
         request_id = str(uuid.uuid4())
-        path = environ["PATH_INFO"].encode("latin-1", "replace").decode("utf-8", "replace")
-        if len(path) + len(environ.get("QUERY_STRING", "")) > MAX_TARGET_BYTES:
+        if len(environ["PATH_INFO"]) + len(environ.get("QUERY_STRING", "")) > MAX_TARGET_BYTES:
             return _refusal(
                 HTTPStatus.REQUEST_URI_TOO_LONG, "too-long", "the URL is too long; search by POST", request_id
             )
+        path = _path(environ["PATH_INFO"])
+        if path is None:
+            return _refusal(HTTPStatus.BAD_REQUEST, "structure", "the URL's path can't be read", request_id)
         found = self._find(path)
         if found is None:
             return _refusal(HTTPStatus.NOT_FOUND, "not-found", "there is nothing at this address", request_id)
@@ -108,12 +113,17 @@ class Gateway:
             allow = ", ".join(sorted(methods))
             text = "this address does not take this method"
             return _refusal(HTTPStatus.METHOD_NOT_ALLOWED, "not-supported", text, request_id, {"Allow": allow})
-        body = self._body(environ)
+        declared = _declared_length(environ)
+        body = self._body(environ, declared)
+        # Where the rest of a body is not read, or will not come, the connection can't be used again.
+        closing = {"Connection": "close"}
         if body is None:
             text = f"the request's body is over this stage's limit of {self._largest} bytes"
-            # The rest of the body is not read: the connection can't be used again.
-            closing = {"Connection": "close"}
             return _refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too-long", text, request_id, closing)
+        if declared is not None and len(body) != declared:
+            # The server hands over what came before the connection broke as if it were all.
+            text = "the request's body is not as long as its Content-Length says"
+            return _refusal(HTTPStatus.BAD_REQUEST, "structure", text, request_id, closing)
         try:
             event = _event(
                 environ, path=path, resource=resource, parameters=parameters, body=body, request_id=request_id
@@ -123,28 +133,44 @@ class Gateway:
         context = LambdaContext(mount.function, request_id, self._timeouts[mount.function] * 1000)
         return _from_event(mount.app(event, context))
 
-    def _body(self, environ: dict[str, Any]) -> bytes | None:
-        """The body, or None when it is over the limit: no more than the limit is ever read."""
-        declared = environ.get("CONTENT_LENGTH") or ""
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._largest:
+    def _body(self, environ: dict[str, Any], declared: int | None) -> bytes | None:
+        """The body, or None when it is over the limit: no more than one byte above the limit is ever read."""
+        if declared is not None and declared > self._largest:
             return None
         stream = environ["wsgi.input"]
-        pieces: list[bytes] = []
-        size = 0
-        while piece := stream.read(_READ_PIECE):
-            size += len(piece)
-            if size > self._largest:
+        body = bytearray()
+        while piece := stream.read(min(_READ_PIECE, self._largest + 1 - len(body))):
+            body += piece
+            if len(body) > self._largest:
                 return None
-            pieces.append(piece)
-        return b"".join(pieces)
+        return bytes(body)
+
+
+def _path(path_info: str) -> str | None:
+    """The path, decoded (PEP 3333: bytes as Latin-1); None when it is not UTF-8 or holds a control character."""
+    try:
+        path = path_info.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return None
+    return None if _CONTROL.search(path) else path
+
+
+def _declared_length(environ: dict[str, Any]) -> int | None:
+    """Content-Length, where there is one; the server has refused what is no number."""
+    text = environ.get("CONTENT_LENGTH") or ""
+    return int(text[:20]) if text.isascii() and text.isdigit() else None
 
 
 def _event(
     environ: dict[str, Any], *, path: str, resource: str, parameters: dict[str, str], body: bytes, request_id: str
 ) -> dict[str, Any]:
-    """The API Gateway (REST, payload v1) event of a WSGI request."""
+    """The API Gateway (REST, payload v1) event of a WSGI request: path and path parameters are percent-encoded."""
+    path = quote(path, safe=_PATH_SAFE)
+    parameters = {name: quote(value, safe=_PATH_SAFE) for name, value in parameters.items()}
     headers = {name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")}
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        # HTTP_CONTENT_TYPE is a header `Content_Type`: it must not pass for the real one.
+        headers.pop(name.replace("_", "-").lower(), None)
         if environ.get(name):
             headers[name.replace("_", "-").lower()] = environ[name]
     query = environ.get("QUERY_STRING") or ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from sceau.access.model import Act
+from sceau.access.model import Act, Identifier
 from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
-from sceau.fhir.parse import parse_resource
+from sceau.fhir.parse import Json, parse_resource
 from sceau.fhir.resources import document_reference, etag, submission_set, transaction_response
 from sceau.fhir.simplified import parse_simplified
 from sceau.fhir.submission import Submission, parse_submission
@@ -21,7 +21,10 @@ from sceau.http.publication import Published, Publisher
 from sceau.http.runtime import Runtime
 from sceau.records.ids import document_id, record_id
 from sceau.records.repository import Records
-from sceau_schemas.fhir import Bundle, DocumentReference
+from sceau_schemas.fhir.bundle import Bundle
+from sceau_schemas.fhir.documents import DocumentReference
+
+_URI = "urn:ietf:rfc:3986"
 
 
 def build(runtime: Runtime) -> Handler:
@@ -41,7 +44,10 @@ class Ingest:
         self._begin(call, AuditAct.PROVIDE_BUNDLE)
         body = parse_resource(call.request.body, Bundle)
         submission = parse_submission(
-            body, accepted_ins_systems=self._built.runtime.spec.identifiers, strict=is_strict(call.request)
+            body,
+            accepted_ins_systems=self._built.runtime.spec.identifiers,
+            strict=is_strict(call.request),
+            received=call.now,
         )
         published = self._publish(call, submission)
         resources = self._resources(call, published) if wants_representation(call.request) else None
@@ -51,6 +57,7 @@ class Ingest:
             set_id=published.set_id,
             entry_ids=published.entry_ids,
             resources=resources,
+            superseded=published.superseded,
         )
         return resource_answer(200, response)
 
@@ -59,7 +66,11 @@ class Ingest:
         self._begin(call, AuditAct.SIMPLIFIED_PUBLISH)
         body = parse_resource(call.request.body, DocumentReference)
         submission = parse_simplified(
-            body, accepted_ins_systems=self._built.runtime.spec.identifiers, strict=is_strict(call.request)
+            body,
+            accepted_ins_systems=self._built.runtime.spec.identifiers,
+            strict=is_strict(call.request),
+            received=call.now,
+            source_id=Identifier(_URI, f"{self._built.runtime.origin}/#client-{call.actor.client_id}"),
         )
         published = self._publish(call, submission)
         own_id = document_id(call.record_id or "", published.entry_ids[0])
@@ -83,21 +94,19 @@ class Ingest:
         call.record_id = record_id(self._built.pseudonym_key, patient.system, patient.value)
         return self._publisher.publish(call, submission)
 
-    def _entry(self, call: Call, published: Published, entry_id: str) -> dict[str, object]:
+    def _entry(self, call: Call, published: Published, entry_id: str) -> Json:
         row = published.dossier.entries.row(entry_id)
         if row is None:
             raise AssertionError("a published entry is not in its record")
         blob = published.dossier.entries.blob(entry_id)
         return document_reference(row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin)
 
-    def _resources(self, call: Call, published: Published) -> dict[str, dict[str, object]]:
+    def _resources(self, call: Call, published: Published) -> dict[str, Json]:
         """The set and its entries, by their ids, for `Prefer: return=representation`."""
         found = {entry_id: self._entry(call, published, entry_id) for entry_id in published.entry_ids}
         row = published.dossier.sets.row(published.set_id)
         if row is None:
             raise AssertionError("a published set is not in its record")
         blob = published.dossier.sets.blob(published.set_id)
-        found[published.set_id] = submission_set(
-            row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin
-        )
+        found[published.set_id] = submission_set(row, blob, record_id=call.record_id or "")
         return found

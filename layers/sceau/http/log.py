@@ -40,3 +40,11 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised: function and line, never its message."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"

@@ -7,19 +7,22 @@ version carries it; after an upload, the documents are unreachable and are swept
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sceau.access.facts import document_facts, identifiers, record_facts
 from sceau.access.model import Act, DocumentFacts
 from sceau.audit.facts import Coding, Entity, Identifier as TracedIdentifier
-from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.entries import NewDocument
 from sceau.fhir.parse import write_json
-from sceau.fhir.submission import NewDocument, Submission
+from sceau.fhir.references import Target
+from sceau.fhir.submission import Submission, unmatched_patch
 from sceau.http.call import Call
+from sceau.http.commit import commit_with_retries, conflict
 from sceau.http.refusals import not_found
 from sceau.records.dossier import Dossier
-from sceau.records.errors import CommitLost, DuplicateIdentifier
+from sceau.records.errors import DuplicateIdentifier
 from sceau.records.ids import document_id, encode_id, split_document_id
 from sceau.records.repository import Records
 from sceau_schemas.dossier import (
@@ -31,19 +34,18 @@ from sceau_schemas.dossier import (
     StoredIdentifier,
 )
 
-MOST_ATTEMPTS = 40
-"""Commits tried against other writers of the same record before 409."""
-
-_LONGEST_PAUSE_SECONDS = 0.05
-
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a submission became: the set and its entries, as the record now has them, in the request's order."""
+    """What a submission became: the set and its entries, as the record now has them, in the request's order.
+
+    `superseded`: the entries that it replaced, by the names under which the request pointed at them.
+    """
 
     dossier: Dossier
     set_id: str
     entry_ids: tuple[str, ...]
+    superseded: Mapping[Target, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +74,7 @@ class Publisher:
     def publish(self, call: Call, submission: Submission) -> Published:
         """Publish into `call.record_id`. Raises Refused (403, 404), FhirError (409), and what Records raises."""
         attempt = _Attempt(self._records, call, submission, self._new_id)
-        for number in range(MOST_ATTEMPTS):
-            if number:
-                jitter = int.from_bytes(self._random_bytes(2), "big") / 65536
-                self._sleep(jitter * min(_LONGEST_PAUSE_SECONDS, 0.002 * number))
-            try:
-                return attempt.run()
-            except CommitLost:
-                continue
-        raise conflict("the record changed too often while this was committed; send the same request again")
+        return commit_with_retries(attempt.run, sleep=self._sleep, random_bytes=self._random_bytes)
 
     def _new_id(self) -> str:
         return encode_id(self._random_bytes(16))
@@ -116,6 +110,7 @@ class _Attempt:
         superseded = tuple(target.id for group in targets for target in group)
         if len(set(superseded)) != len(superseded):
             raise conflict("two documents of the submission replace the same one")
+        named = self._named(loaded.dossier, frozenset(superseded))
         event = self._trace(self._set_id, self._entry_ids, superseded)
         self._upload()
         try:
@@ -123,7 +118,7 @@ class _Attempt:
         except DuplicateIdentifier:
             raise conflict("a business identifier stands twice in the submission") from None
         self._records.commit(dossier, replacing=loaded)
-        return Published(dossier, self._set_id, self._entry_ids)
+        return Published(dossier, self._set_id, self._entry_ids, named)
 
     def _repeated(self, dossier: Dossier) -> Published | None:
         """What the same submission became the first time; None for a new one. A half-known one: FhirError 409.
@@ -156,7 +151,8 @@ class _Attempt:
         )
         if not same_sets or not same_bytes or found.depositor != self._call.actor.client_id:
             raise conflict("a business identifier of the submission is in the record already, with other content")
-        return Published(dossier, found.id, tuple(row.id for row in entries))
+        replaced = frozenset(entry_id for row in entries for entry_id in row.replaces)
+        return Published(dossier, found.id, tuple(row.id for row in entries), self._named(dossier, replaced))
 
     def _targets(self, dossier: Dossier, document: NewDocument) -> tuple[EntryRow, ...]:
         """The entries that a document replaces. Raises Refused 404, FhirError 409."""
@@ -176,9 +172,20 @@ class _Attempt:
             rows.append(row)
         return tuple(rows)
 
-    def _resolve(self, dossier: Dossier, target: str | StoredIdentifier) -> str | None:
+    def _named(self, dossier: Dossier, superseded: frozenset[str]) -> dict[Target, str]:
+        """What the request's references to replaced entries mean. A patch of any other entry: FhirError 422."""
+        named: dict[Target, str] = {}
+        pointed = [target for document in self._submission.documents for target in document.replaces]
+        for target in (*pointed, *self._submission.patches):
+            entry_id = self._resolve(dossier, target)
+            if entry_id is None or entry_id not in superseded:
+                raise unmatched_patch()
+            named[target] = entry_id
+        return named
+
+    def _resolve(self, dossier: Dossier, target: Target) -> str | None:
         if isinstance(target, StoredIdentifier):
-            return dossier.find(target)
+            return dossier.find(target) or _entry_of_uuid(target.value)
         pair = split_document_id(target)
         return pair[1] if pair and pair[0] == self._record_id else None
 
@@ -266,9 +273,14 @@ class _Attempt:
         return after.with_set(own_set, write_json(self._submission.set_resource))
 
 
-def conflict(text: str) -> FhirError:
-    """409: nothing changed."""
-    return FhirError(409, Problem("conflict", text))
+def _entry_of_uuid(text: str) -> str | None:
+    """The entry-id behind an entryUUID; whether the record has it is for the caller to see."""
+    if not text.startswith("urn:uuid:"):
+        return None
+    try:
+        return encode_id(uuid.UUID(text).bytes)
+    except ValueError:
+        return None
 
 
 def _superseded(row: EntryRow, millis: int, event: str) -> EntryRow:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sceau.access.decide import decide
 from sceau.access.facts import document_facts, record_facts
 from sceau.access.model import Act, ActorKind, RecordFacts
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
 from sceau.envelope.messages import Envelope
+from sceau.fhir.consents import access_statement
 from sceau.fhir.outcome import FhirError, Problem, bad_request
+from sceau.fhir.parse import Json
+from sceau.fhir.patient import patient
 from sceau.fhir.resources import (
     binary,
     document_reference,
     etag,
+    etag_matches,
     last_modified,
-    patient,
     searchset,
     technical_identifier,
 )
@@ -66,12 +68,15 @@ class Retrieval:
         dossier, facts = self._load(call)
         call.require(Act.READ_STATUS, facts)
         call.trace()
-        resources = []
+        found, included = [], []
         if dossier is not None:
-            reading = decide(Act.SEARCH, call.actor, facts, None, call.now)
-            resources = patient(dossier.head, reading=reading.allowed, reason=reading.reason.value)
-        bundle = searchset(resources, total=1 if resources else 0, links=(), origin=self._origin, warnings=())
-        return resource_answer(200, bundle)
+            # No médecin traitant and no attachment to Mon espace santé exist yet: both are truly false.
+            found = [patient(dossier.head, medecin_traitant=False, rattachement_mes=False)]
+            reading = call.decide(Act.SEARCH, facts)
+            included = [access_statement(facts.record_id, reading=reading.allowed, reason=reading.reason.value)]
+        return resource_answer(
+            200, searchset(found, total=len(found), links=(), origin=self._origin, included=included)
+        )
 
     def find_document_references(self, call: Call) -> Answer:
         """ITI-67, as TD3.1a, or as TD3.1b for a caller that may only find what it authored."""
@@ -108,7 +113,7 @@ class Retrieval:
         dossier, row = self._entry(call, Act.READ_ENTRY)
         call.trace(data=_traced(row, call))
         headers = {"ETag": etag(row.now.version), "Last-Modified": last_modified(row.now.updated)}
-        if _has_already(call.request, headers["ETag"]):
+        if _has_already(call.request, row.now.version):
             return Answer(_NOT_MODIFIED, headers=headers)
         return resource_answer(200, self._found(dossier, row, Act.READ_ENTRY), headers)
 
@@ -123,7 +128,8 @@ class Retrieval:
         headers = {"ETag": f'"{document.sha256}"', "X-Content-Type-Options": "nosniff"}
         if wanted == FHIR_JSON and document.content_type != FHIR_JSON:
             own_id = document_id(call.record_id or "", row.id)
-            return resource_answer(200, binary(own_id, document.content_type, content), headers)
+            resource = binary(own_id, document.content_type, content)
+            return resource_answer(200, resource, headers)
         headers["Content-Disposition"] = "attachment"
         return Answer(200, content, document.content_type, headers)
 
@@ -185,16 +191,16 @@ class Retrieval:
             raise not_found(verdict.reason.value)
         return dossier, row
 
-    def _found(self, dossier: Dossier, row: EntryRow, act: Act) -> dict[str, object]:
+    def _found(self, dossier: Dossier, row: EntryRow, act: Act) -> Json:
         if act is Act.FIND_IDENTIFIER:
             return technical_identifier(row, record_id=dossier.record_id)
         blob = dossier.entries.blob(row.id)
         return document_reference(row, blob, record_id=dossier.record_id, origin=self._origin)
 
-    def _links(self, call: Call, query: Query, following: Position | None) -> Sequence[tuple[str, str]]:
+    def _links(self, call: Call, query: Query, following: Position | None) -> list[tuple[str, str]]:
         """`self` and `next`, as sealed tokens: no health data in an address. A token without a patient gets none."""
         if call.actor.record_id is None:
-            return ()
+            return []
         tokens, caller = self._pages, _page_caller(call)
         base = f"{self._origin}/fhir/DocumentReference?page="
         links = [("self", base + tokens.seal(query, caller, after=query.after, now=call.now))]
@@ -227,9 +233,8 @@ def _patient_identifier(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
 
 def _document_form(request: Request, content_type: str) -> str:
     """What to send: the document's own type, or FHIR. Raises FhirError 406."""
-    offers = (content_type, FHIR_JSON, JSON)
-    if content_type == "application/xml":
-        offers = (content_type, "text/xml", FHIR_JSON, JSON)
+    own = (content_type, "text/xml") if content_type == "application/xml" else (content_type,)
+    offers = (*own, FHIR_JSON, JSON)
     wanted = accepts(request.header("accept"), offers)
     if wanted is None:
         text = f"the document is {content_type}; it can also be had as {FHIR_JSON}"
@@ -237,9 +242,9 @@ def _document_form(request: Request, content_type: str) -> str:
     return FHIR_JSON if wanted in (FHIR_JSON, JSON) else content_type
 
 
-def _has_already(request: Request, tag: str) -> bool:
+def _has_already(request: Request, version: int) -> bool:
     given = request.header("if-none-match")
-    return given is not None and (given.strip() == "*" or tag in (part.strip() for part in given.split(",")))
+    return given is not None and etag_matches(given, version)
 
 
 def _traced(row: EntryRow, call: Call) -> Entity:

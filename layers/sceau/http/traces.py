@@ -18,7 +18,7 @@ from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.envelope.batch import BatchOpener
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import FhirError, Problem, bad_request, operation_outcome, unprocessable
-from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, parse_bound
+from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
 from sceau.fhir.search.paging import PageCaller
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
@@ -232,8 +232,10 @@ def _period(values: Sequence[str], now: datetime) -> tuple[datetime, datetime]:
                 raise bad_request("date: takes eq, ge, gt, sa, le, lt and eb here", "date")
     if low < 0:
         raise unprocessable("date: a period with a beginning is required, such as date=ge2026-11-01", "date")
-    end = min(EPOCH + timedelta(milliseconds=high + 1), now + timedelta(seconds=1))
-    start = EPOCH + timedelta(milliseconds=low)
+    # No event is of the future; the clocks of two processes may differ by a moment.
+    soon = millis(now) + 1000
+    start = EPOCH + timedelta(milliseconds=min(low, soon))
+    end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
     if end - start > LONGEST_PERIOD:
         raise unprocessable(f"date: a period has at most {LONGEST_PERIOD.days} days", "date")
     return start, max(start, end)

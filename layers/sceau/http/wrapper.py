@@ -17,7 +17,7 @@ from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.http.call import Call
-from sceau.http.log import LogEvent, log
+from sceau.http.log import LogEvent, log, place_of
 from sceau.http.message import Answer, Request, json_answer
 from sceau.http.refusals import Refused
 from sceau.identity.errors import ResourceRefusal, Unavailable
@@ -154,20 +154,13 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
         log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__)
         return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
     # The type and the place only: a message could carry what the client sent.
-    log(LogEvent.UNEXPECTED, request=request.request_id, error=type(error).__name__, place=_place(error))
+    log(LogEvent.UNEXPECTED, request=request.request_id, error=type(error).__name__, place=place_of(error))
     return (
         500,
         (Problem("exception", "an internal error; the request id finds it in the log"),),
         "failed.error",
         Outcome.FAILED,
     )
-
-
-def _place(error: Exception) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}" if trace else "unknown"
 
 
 def _retry(status: int) -> dict[str, str]:

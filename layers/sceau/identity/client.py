@@ -57,6 +57,12 @@ class TokenNotGiven(Exception):
         self.error = error
 
 
+def generate_client_key() -> tuple[dict[str, Any], dict[str, Any]]:
+    """A new client key: its private JWK, to be kept by the client, and the public one, to be registered."""
+    key = SigningKey.generate()
+    return key.private_jwk(), key.registered_jwk()
+
+
 class SigningKey:
     """A P-256 key pair of a client: its own, or one that tokens are bound to."""
 
@@ -70,13 +76,13 @@ class SigningKey:
         return cls(ECKey.generate_key("P-256"))
 
     @classmethod
-    def from_jwk(cls, text: str) -> SigningKey:
-        """A key pair from its private JWK (JSON)."""
-        return cls(ECKey.import_key(json.loads(text)))
+    def from_jwk(cls, private: Mapping[str, Any]) -> SigningKey:
+        """A key pair from its private JWK."""
+        return cls(ECKey.import_key({name: private[name] for name in ("kty", "crv", "x", "y", "d")}))
 
-    def private_jwk(self) -> str:
+    def private_jwk(self) -> dict[str, Any]:
         """The private JWK, to be kept in a file that only its owner can read."""
-        return json.dumps(self._key.as_dict(private=True))
+        return dict(self._key.as_dict(private=True))
 
     def public_jwk(self, **members: str) -> dict[str, Any]:
         """The public JWK with further members; with `kid`, as a client registers it."""

@@ -32,6 +32,12 @@ _ID = re.compile(r"[\x21-\x7e]{1,128}")
 _CURVES: Final = {"P-256": (32, ("ES256",)), "P-384": (48, ("ES384",)), "P-521": (66, ("ES512",))}
 _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _RSA_BITS: Final = range(2048, 4097)
+_RSA_EXPONENT: Final = 65_537
+_ROCA: Final = tuple(
+    (prime, frozenset(pow(_RSA_EXPONENT, power, prime) for power in range(prime - 1)))
+    for prime in (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+)
+"""Modulo each of these, a faulty chip's moduli are powers of 65,537: cards and TPMs of 2012 to 2017 made such keys."""
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _LATEST: Final = 1 << 40  # the year 36,812: a NumericDate beyond it is no date
 
@@ -216,8 +222,10 @@ def _rsa_key(value: Mapping[str, Any]) -> tuple[ECKey | RSAKey, Iterable[str]]:
     modulus, exponent = _member(value, "n"), _member(value, "e")
     if int.from_bytes(modulus, "big").bit_length() not in _RSA_BITS or modulus[0] == 0:
         raise KeyRefused(f"an RSA key has {_RSA_BITS.start} to {_RSA_BITS.stop - 1} bits")
-    if int.from_bytes(exponent, "big") != 0x10001:  # noqa: PLR2004 - 65,537
+    if int.from_bytes(exponent, "big") != _RSA_EXPONENT:
         raise KeyRefused("an RSA key has the public exponent 65537")
+    if all(int.from_bytes(modulus, "big") % prime in powers for prime, powers in _ROCA):
+        raise KeyRefused("an RSA key of a faulty chip (ROCA, CVE-2017-15361): anybody can find its private half")
     try:
         return RSAKey.import_key({name: value[name] for name in ("kty", "n", "e")}), _RSA_ALGORITHMS
     except (JoseError, ValueError):

@@ -122,7 +122,7 @@ class TokenSigner:
     def _sign(self, token: AccessTokenClaims, now: datetime) -> str:
         version, kid = self._public.newest(now)
         header = {"alg": ALGORITHM, "kid": kid, "typ": TYPE}
-        body = token.model_dump(mode="json", exclude_none=True)
+        body = token.model_dump(mode="json", exclude_defaults=True)
         signed = f"{_json_part(header)}.{_json_part(body)}"
         digest = hashlib.sha256(signed.encode("ascii")).digest()
         try:

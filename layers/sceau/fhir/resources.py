@@ -1,0 +1,230 @@
+"""FHIR resources as they leave: entries and sets of a record, documents, and the bundles that carry them.
+
+Pure: rows and blobs in, JSON out (write it with `parse.write_json`: it may hold decimals). Ids are
+`<record-id>.<entry-id>`; the references that we make are relative, `attachment.url` and `fullUrl` absolute. No link
+carries an INS. `origin`: scheme, host and port of the stage, no slash at the end.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from sceau.fhir.outcome import Problem, operation_outcome
+from sceau.fhir.parse import Json, read_stored, write_json
+from sceau.fhir.references import URI_SYSTEM, Target
+from sceau.fhir.rules import IS_ARCHIVED
+from sceau.fhir.submission import EntryKind, RequestEntry, Submission
+from sceau.fhir.times import http_date, instant
+from sceau.records.ids import document_id, entry_uuid
+from sceau_schemas.dossier import EntryRow, EntryVersion, SetRow, StoredCoding
+
+_FIRST_VERSION: Final = 1
+_ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+_SUBSETTED: Final = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
+
+
+def etag(version: int) -> str:
+    """Return the ETag of a resource's version: weak, as FHIR has it."""
+    return f'W/"{version}"'
+
+
+def etag_matches(header: str, version: int) -> bool:
+    """Say whether an `If-Match` or `If-None-Match` names the version, or any (`*`). Weak comparison (RFC 9110)."""
+    named = {part.strip().removeprefix("W/").strip('"') for part in header.split(",")}
+    return "*" in named or str(version) in named
+
+
+def last_modified(updated: int) -> str:
+    """Return the Last-Modified of a version made at `updated` (milliseconds)."""
+    return http_date(updated)
+
+
+def document_reference(
+    row: EntryRow, blob: bytes, *, record_id: str, origin: str, version: EntryVersion | None = None
+) -> Json:
+    """Return an entry's DocumentReference. `blob`: what rests beside the row. `version`: an earlier one; None: now."""
+    at = version or row.now
+    own_id = document_id(record_id, row.id)
+    kept = read_stored(blob)
+    resource = _beginning("DocumentReference", own_id, at.version, at.updated, kept)
+    resource["identifier"] = [_entry_uuid(row.id), *kept.get("identifier", ())]
+    resource["status"] = at.status
+    resource["securityLabel"] = [_concept(label) for label in at.labels]
+    if at.archived is not None:
+        extensions = kept.get("extension", [])
+        resource["extension"] = [*extensions, {"url": IS_ARCHIVED, "valueBoolean": at.archived}]
+    resource["subject"] = _subject(kept["subject"], record_id)
+    content = kept["content"][0]
+    attachment = {**content["attachment"], "url": f"{origin}/fhir/{row.document.form}/{own_id}"}
+    resource["content"] = [{**content, "attachment": attachment}]
+    if row.replaces:
+        resource["relatesTo"] = [
+            {**relation, "target": {**relation["target"], "reference": _reference(record_id, target)}}
+            for relation, target in zip(kept["relatesTo"], row.replaces, strict=True)
+        ]
+    return resource
+
+
+def submission_set(row: SetRow, blob: bytes, *, record_id: str, visible: Collection[str] | None = None) -> Json:
+    """Return a set's List. `visible`: the entry-ids that the reader may see; None: all."""
+    kept = read_stored(blob)
+    resource = _beginning("List", document_id(record_id, row.id), row.version, row.updated, kept)
+    resource["identifier"] = [_entry_uuid(row.id), *kept.get("identifier", ())]
+    if "subject" in kept:
+        resource["subject"] = _subject(kept["subject"], record_id)
+    members = [entry for entry in row.entries if visible is None or entry in visible]
+    if members:  # an empty array isn't FHIR
+        resource["entry"] = [{"item": {"reference": _reference(record_id, entry)}} for entry in members]
+    return resource
+
+
+def technical_identifier(row: EntryRow, *, record_id: str) -> Json:
+    """Return what TD3.1b tells a client that may not read: an entry's ids and status, nothing else.
+
+    R4 wants a content: it is there, and says that it is masked.
+    """
+    master, *others = [{"system": i.system, "value": i.value} for i in row.identifiers]
+    return {
+        "resourceType": "DocumentReference",
+        "id": document_id(record_id, row.id),
+        "meta": {"versionId": str(row.now.version), "lastUpdated": instant(row.now.updated), "tag": [_SUBSETTED]},
+        "masterIdentifier": master,
+        "identifier": [_entry_uuid(row.id), *others],
+        "status": row.now.status,
+        "content": [{"attachment": {"extension": [{"url": _ABSENT, "valueCode": "masked"}]}}],
+    }
+
+
+def binary(own_id: str, content_type: str, content: bytes) -> Json:
+    """Return a document as a Binary resource, for `Accept: application/fhir+json`. `own_id`: its entry's FHIR id."""
+    return {
+        "resourceType": "Binary",
+        "id": own_id,
+        "contentType": content_type,
+        "securityContext": {"reference": f"DocumentReference/{own_id}"},
+        "data": base64.b64encode(content).decode("ascii"),
+    }
+
+
+def transaction_response(
+    submission: Submission,
+    *,
+    record_id: str,
+    set_id: str,
+    entry_ids: Sequence[str],
+    resources: Mapping[str, Json] | None = None,
+    superseded: Mapping[Target, str] | None = None,
+) -> Json:
+    """Return the answer to ITI-65: one entry for each of the request's, in its order.
+
+    `entry_ids`: of `submission.documents`, in order. `resources`: by set-id and entry-id, what
+    `Prefer: return=representation` adds. `superseded`: the entry-ids of replaced targets, where they are known.
+    """
+    entries: list[Json] = []
+    for position, asked in enumerate(submission.entries):
+        entry_id = entry_ids[asked.document] if asked.document is not None else None
+        response = _response(asked, record_id, set_id, entry_id, submission, superseded or {})
+        if warnings := _warnings_of(position, asked, submission):
+            response["outcome"] = operation_outcome(warnings)
+        entry: Json = {"response": response}
+        own = set_id if asked.kind is EntryKind.SUBMISSION_SET else entry_id
+        if resources and own and own in resources and asked.kind is not EntryKind.CONTENT:
+            entry["resource"] = resources[own]
+        entries.append(entry)
+    return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
+
+
+def _response(
+    asked: RequestEntry,
+    record_id: str,
+    set_id: str,
+    entry_id: str | None,
+    submission: Submission,
+    superseded: Mapping[Target, str],
+) -> Json:
+    created = {"status": "201 Created", "etag": etag(_FIRST_VERSION)}
+    match asked.kind:
+        case EntryKind.SUBMISSION_SET:
+            return {**created, "location": f"List/{document_id(record_id, set_id)}"}
+        case EntryKind.DOCUMENT_REFERENCE:
+            return {**created, "location": _reference(record_id, entry_id or "")}
+        case EntryKind.CONTENT:
+            form = submission.documents[asked.document or 0].form
+            return {**created, "location": f"{form}/{document_id(record_id, entry_id or '')}"}
+        case EntryKind.PATIENT:
+            return {"status": "200 OK", "location": f"Patient/{record_id}"}
+        case EntryKind.PATCH:
+            target = asked.target
+            if target is not None and target in superseded:
+                return {"status": "200 OK", "location": _reference(record_id, superseded[target])}
+            location = {"location": f"DocumentReference/{target}"} if isinstance(target, str) else {}
+            return {"status": "200 OK", **location}
+
+
+def _warnings_of(position: int, asked: RequestEntry, submission: Submission) -> list[Problem]:
+    """A warning travels with the entry that it is about; one about no entry, with the set."""
+    own = f"Bundle.entry[{position}]"
+    found = [w for w in submission.warnings if w.expression and (w.expression + ".").startswith(own + ".")]
+    if asked.kind is EntryKind.SUBMISSION_SET:
+        found += [w for w in submission.warnings if not (w.expression or "").startswith("Bundle.entry[")]
+    return found
+
+
+def searchset(
+    matches: Iterable[Json],
+    *,
+    total: int,
+    links: Iterable[tuple[str, str]],
+    origin: str,
+    included: Iterable[Json] = (),
+    warnings: Sequence[Problem] = (),
+) -> Json:
+    """Return the answer to a search.
+
+    `links`: relation (`self`, `next`) and url. `included`: with `search.mode` include. `warnings`: an OperationOutcome.
+    """
+    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": total}
+    if link := [{"relation": relation, "url": url} for relation, url in links]:
+        bundle["link"] = link
+    entries = [_found(resource, "match", origin) for resource in matches]
+    entries += [_found(resource, "include", origin) for resource in included]
+    if warnings:
+        entries.append(_found(operation_outcome(warnings), "outcome", origin))
+    if entries:  # an empty array isn't FHIR
+        bundle["entry"] = entries
+    return bundle
+
+
+def _found(resource: Json, mode: str, origin: str) -> Json:
+    if "id" in resource:
+        url = f"{origin}/fhir/{resource['resourceType']}/{resource['id']}"
+    else:  # it can be read nowhere; MHD wants a fullUrl all the same, so its content names it
+        url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, write_json(resource).decode())}"
+    return {"fullUrl": url, "resource": resource, "search": {"mode": mode}}
+
+
+def _beginning(resource_type: str, own_id: str, version: int, updated: int, kept: Json) -> Json:
+    meta = {"versionId": str(version), "lastUpdated": instant(updated), **kept.get("meta", {})}
+    return {**kept, "resourceType": resource_type, "id": own_id, "meta": meta}
+
+
+def _entry_uuid(entry_id: str) -> Json:
+    return {"use": "official", "system": URI_SYSTEM, "value": f"urn:uuid:{entry_uuid(entry_id)}"}
+
+
+def _reference(record_id: str, entry_id: str) -> str:
+    return f"DocumentReference/{document_id(record_id, entry_id)}"
+
+
+def _subject(kept: Json, record_id: str) -> Json:
+    if str(kept.get("reference", "")).startswith("#"):
+        return kept
+    return {"reference": f"Patient/{record_id}", **kept}
+
+
+def _concept(label: StoredCoding) -> Json:
+    coding: dict[str, Any] = {"system": label.system, "code": label.code, "display": label.display}
+    return {"coding": [{name: value for name, value in coding.items() if value is not None}]}
