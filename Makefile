@@ -5,6 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONPATH := layers:schemas
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+SHARED_VALIDATOR := ../shared/tools/fhir-validator
 SOURCES := layers schemas functions tests benchmarks
 
 .DEFAULT_GOAL := help
@@ -25,8 +26,16 @@ serve: $(VENV)/.runtime ## serve the local stage without playing the journey
 test: $(VENV)/.dev ## all tests but the slow suites
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
 
-test-slow: $(VENV)/.dev ## the slow suites (the FHIR validator needs Java and Maven: see `make validator`)
-	@$(BIN)/python -m pytest -m slow
+test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
+	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
+	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
+	  $(BIN)/python -m pytest -m slow
+
+validator: build/fhir-validator/target/fhir-offline-validator-1.jar ## build the offline FHIR validator (Java, Maven)
+
+build/fhir-validator/target/fhir-offline-validator-1.jar: $(wildcard $(SHARED_VALIDATOR)/pom.xml)
+	@mkdir -p build && rm -rf build/fhir-validator && cp -r $(SHARED_VALIDATOR) build/fhir-validator && chmod -R u+w build/fhir-validator
+	@cd build/fhir-validator && mvn -q -B package
 
 check: $(VENV)/.dev ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)

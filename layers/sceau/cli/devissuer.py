@@ -23,6 +23,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 from joserfc import jws
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from sceau.cli.devpeople import PATIENTS, PROFESSIONALS
@@ -82,7 +83,7 @@ def read_issuer_file(path: Path) -> IssuerSecrets:
         content = json.loads(path.read_bytes())
         professionals, patients = RSAKey.import_key(content["professionals"]), ECKey.import_key(content["patients"])
         return IssuerSecrets(professionals, patients, content["user"], content["password"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, JoseError) as error:
         raise DevIssuerRefused(
             f"{path} can't be read as the development issuer's keys ({type(error).__name__})"
         ) from None

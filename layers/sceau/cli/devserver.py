@@ -7,6 +7,7 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
@@ -53,7 +54,8 @@ class DevIssuerServer:
 
     def start(self) -> Self:
         """Serve in a thread."""
-        self._thread = threading.Thread(target=self._server.serve_forever, name="development-issuer", daemon=True)
+        serve = partial(self._server.serve_forever, poll_interval=0.05)  # how soon `stop` is noticed, in seconds
+        self._thread = threading.Thread(target=serve, name="development-issuer", daemon=True)
         self._thread.start()
         return self
 

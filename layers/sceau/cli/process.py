@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import urllib3
 
+import sceau
+import sceau_schemas
 from sceau.cli.serve import environment
 from sceau.cli.session import Service
 from sceau.stage import Settings, SettingsError
@@ -39,6 +42,12 @@ def require_free_port(origin: str, what: str, variable: str) -> None:
             ) from None
 
 
+def _import_path() -> str:
+    """Where our two packages are, for a process that did not inherit it."""
+    roots = [Path(str(package.__file__)).resolve().parents[1] for package in (sceau, sceau_schemas)]
+    return os.pathsep.join(map(str, roots))
+
+
 def port_of(origin: str) -> int:
     """The port of an https origin."""
     return urlsplit(origin).port or 443
@@ -60,7 +69,7 @@ class RunningService:
             # A session of its own: Ctrl-C reaches us, and we stop it in order; SIGKILL can take its worker with it.
             self.process = subprocess.Popen(  # noqa: S603 - our own module, no shell
                 command,
-                env={**os.environ, **environment(self.settings)},
+                env={**os.environ, **environment(self.settings), "PYTHONPATH": _import_path()},
                 stdout=out,
                 stderr=out,
                 start_new_session=True,

@@ -228,8 +228,8 @@ class Parts:
         content = self.body.resource.entry[position].resource
         where = f"Bundle.entry[{position}].resource"
         if isinstance(content, Binary):
-            declared = document.content[0].attachment.content_type or ""
-            if _essence(declared) != _essence(content.content_type):
+            declared = document.content[0].attachment.content_type
+            if declared is not None and _essence(declared) != _essence(content.content_type):
                 self.findings.error("the contentType is not the one that the attachment gives", f"{where}.contentType")
             data = rules.decode_base64(content.data, f"{where}.data", self.findings) if content.data else b""
             return SentDocument(raw, document, at, data, f"{where}.data")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from urllib.parse import urlencode
 
 from sceau.access.decide import decide, may_ask
 from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, RecordFacts, Verdict
@@ -22,7 +21,7 @@ from sceau.audit.facts import (
     Structure,
     User,
 )
-from sceau.http.message import Request
+from sceau.http.message import FORM, Request
 from sceau.http.refusals import Refused, refused
 
 _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
@@ -129,6 +128,6 @@ def _structure(actor: Actor) -> Structure | None:
 
 def _traced(request: Request) -> TracedRequest:
     target = f"{request.path}?{request.query}" if request.query else request.path
-    is_form = request.method == "POST" and request.path.endswith("/_search")
-    form = urlencode(request.form_pairs()).encode() if is_form and request.body else b""
-    return TracedRequest(request.method, target, form)
+    # As it came, also when it can't be read: its refusal is an event too, and `redact` cuts and hides.
+    is_form = request.method == "POST" and request.path.endswith("/_search") and request.media_type() == FORM
+    return TracedRequest(request.method, target, request.body if is_form else b"")

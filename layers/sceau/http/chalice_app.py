@@ -15,8 +15,9 @@ from urllib.parse import quote, unquote
 
 from chalice.app import Chalice, Response
 
-from sceau.http.log import LogEvent, log
-from sceau.http.message import Answer, Request
+from sceau.fhir.outcome import Problem, operation_outcome
+from sceau.http.log import LogEvent, log, place_of
+from sceau.http.message import Answer, Request, json_answer
 
 ANY = ["*/*"]
 """Content types of every route: Chalice lets all pass, and our wrapper answers 415 in FHIR's own form."""
@@ -69,13 +70,28 @@ class SceauApp(Chalice):
         return answer
 
     def serve(self, use_case: Callable[[Any, Any], Answer], **path_parameters: str) -> Response:
-        """Run a use case on the current request."""
-        request = _to_request(self.current_request.to_original_event(), self.current_request, path_parameters)
-        answer = self._build.value()(request, use_case)
+        """Run a use case on the current request. What is raised never reaches Chalice, which would log its message."""
+        answer = self._answer(use_case, path_parameters)
         headers: dict[str, str | list[str]] = dict(answer.headers)
         if answer.content_type:
             headers["Content-Type"] = answer.content_type
         return Response(body=answer.body, status_code=answer.status, headers=headers)
+
+    def _answer(self, use_case: Callable[[Any, Any], Answer], path_parameters: Mapping[str, str]) -> Answer:
+        event = self.current_request.to_original_event()
+        request_id = str((event.get("requestContext") or {}).get("requestId") or "")
+        try:
+            handler = self._build.value()
+        except Exception as error:  # noqa: BLE001 - whatever keeps the function from serving, the next request tries again
+            log(LogEvent.UNAVAILABLE, request=request_id, error=type(error).__name__)
+            problem = Problem("transient", "the service can't serve now; send the same request again")
+            return _failure(503, problem, request_id, {"Retry-After": "1"})
+        try:
+            return handler(_to_request(event, self.current_request, path_parameters), use_case)
+        except Exception as error:  # noqa: BLE001 - handlers answer for what they raise; this is for their own mistakes
+            log(LogEvent.UNEXPECTED, request=request_id, error=type(error).__name__, place=place_of(error))
+            problem = Problem("exception", "an internal error; the request id finds it in the log")
+            return _failure(500, problem, request_id)
 
     def health(self) -> Response:
         """Answer a health probe: the function starts and can build what it serves with. No secret, no count."""
@@ -105,6 +121,11 @@ class _Once:
                 if self._value is None:
                     self._value = self._build()
         return self._value
+
+
+def _failure(status: int, problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> Answer:
+    outcome = operation_outcome([problem], request_id=request_id or None)
+    return json_answer(status, outcome, {"Cache-Control": "no-store", "X-Request-Id": request_id, **(headers or {})})
 
 
 def _to_request(event: Mapping[str, Any], chalice_request: Any, path_parameters: Mapping[str, str]) -> Request:

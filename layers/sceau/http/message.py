@@ -13,6 +13,7 @@ from sceau.fhir.parse import write_json
 
 FHIR_JSON = "application/fhir+json"
 JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 200
 """Parameters in a query or a form: far above any real search, and a bound on what parsing may cost."""
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sceau.fhir.outcome import FhirError, Problem
-from sceau.http.message import FHIR_JSON, JSON, Request
+from sceau.fhir.outcome import FhirError, Problem, bad_request
+from sceau.http.message import FHIR_JSON, FORM, JSON, Request
 
 _JSON_TYPES = frozenset({FHIR_JSON, JSON})
 _JSON_FORMATS = frozenset({"json", JSON, FHIR_JSON})
-FORM = "application/x-www-form-urlencoded"
 
 
 def acceptable_types(header: str | None) -> list[tuple[str, float]]:
-    """The media ranges of an Accept header with their weights, heaviest first (RFC 9110, 12.5.1). None is `*/*`."""
+    """The media ranges of an Accept header with their weights, in its order (RFC 9110, 12.5.1). None is `*/*`."""
     if header is None or not header.strip():
         return [("*/*", 1.0)]
     ranges: list[tuple[str, float]] = []
@@ -27,24 +26,40 @@ def acceptable_types(header: str | None) -> list[tuple[str, float]]:
                     weight = min(1.0, max(0.0, float(value)))
                 except ValueError:
                     weight = 0.0
-        if name and weight > 0:
+        if name:
             ranges.append((name, weight))
-    return sorted(ranges, key=lambda item: -item[1])
+    return ranges
 
 
 def accepts(header: str | None, offered: Iterable[str]) -> str | None:
-    """The offered type that the client likes best, or None. `offered` is in the server's order of preference."""
-    offers = list(offered)
-    for wanted, _ in acceptable_types(header):
-        for offer in offers:
-            if wanted in ("*/*", offer) or (wanted.endswith("/*") and offer.startswith(wanted[:-1])):
-                return offer
-    return None
+    """The offered type that the client likes best, or None.
+
+    Of several ranges that a type is in, the most specific gives its weight; a weight of 0 rules it out. Among equals
+    the client's order decides, then that of `offered`.
+    """
+    ranges = acceptable_types(header)
+    best: str | None = None
+    best_rank = (0.0, 0)
+    for offer in offered:
+        names = (offer, offer.partition("/")[0] + "/*", "*/*")
+        found = [(names.index(name), place) for place, (name, _) in enumerate(ranges) if name in names]
+        if found:
+            _, place = min(found)
+            rank = (ranges[place][1], -place)
+            if rank[0] > 0 and (best is None or rank > best_rank):
+                best, best_rank = offer, rank
+    return best
 
 
 def require_json_answer(request: Request) -> None:
-    """Refuse with 406 a client that wants FHIR in anything but JSON; `_format` counts before `Accept` (FHIR R4)."""
-    wanted = [value for name, value in request.query_pairs() if name == "_format"]
+    """Refuse with 406 a client that wants FHIR in anything but JSON; `_format` counts before `Accept` (FHIR R4).
+
+    With 400 when the URL's parameters can't be read: who comes here first may read them without care.
+    """
+    try:
+        wanted = [value for name, value in request.query_pairs() if name == "_format"]
+    except ValueError:
+        raise bad_request("the URL's parameters can't be read") from None
     if wanted:
         if wanted[-1].partition(";")[0].strip().lower() not in _JSON_FORMATS:
             raise _not_acceptable()

@@ -21,7 +21,7 @@ from sceau.http.log import LogEvent, log, place_of
 from sceau.http.message import Answer, Request, json_answer
 from sceau.http.refusals import Refused
 from sceau.identity.errors import ResourceRefusal, Unavailable
-from sceau.keys.errors import KeyServiceError
+from sceau.keys.errors import KeyRightDenied, KeyServiceError
 from sceau.objects.errors import ObjectRightDenied, ObjectStoreError
 from sceau.records.errors import RecordDamaged
 
@@ -102,6 +102,9 @@ class Wrapper:
             except (JournalUnavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__)
                 status, problems = 503, (_UNAVAILABLE,)
+            except Exception as mistake:  # noqa: BLE001 - no event can be made of this: a mistake of ours
+                _log_unexpected(mistake, request)
+                status, problems = 500, (_INTERNAL,)
         return json_answer(status, operation_outcome(problems, request_id=request.request_id), _retry(status))
 
     def _finished(self, request: Request, call: Call | None, answer: Answer, started: float) -> Answer:
@@ -127,6 +130,7 @@ _UNAVAILABLE = Problem(
     "the store, the key service or the journal is not available; send the same request again",
     severity="error",
 )
+_INTERNAL = Problem("exception", "an internal error; the request id finds it in the log")
 
 
 def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem, ...], str, Outcome]:
@@ -148,19 +152,19 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
         log(LogEvent.DAMAGED, request=request.request_id, error=str(error))
         text = "what is stored does not pass its integrity checks; operations have been told"
         return 500, (Problem("exception", text),), "failed.damaged", Outcome.FAILED
+    # A right that the chalicefile does not grant is a mistake of ours, and no retry helps.
     if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
-        error, ObjectRightDenied
+        error, (ObjectRightDenied, KeyRightDenied)
     ):
         log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__)
         return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
-    # The type and the place only: a message could carry what the client sent.
+    _log_unexpected(error, request)
+    return 500, (_INTERNAL,), "failed.error", Outcome.FAILED
+
+
+def _log_unexpected(error: Exception, request: Request) -> None:
+    """The type and the place only: a message could carry what the client sent."""
     log(LogEvent.UNEXPECTED, request=request.request_id, error=type(error).__name__, place=place_of(error))
-    return (
-        500,
-        (Problem("exception", "an internal error; the request id finds it in the log"),),
-        "failed.error",
-        Outcome.FAILED,
-    )
 
 
 def _retry(status: int) -> dict[str, str]:
