@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,23 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture
+def counted(record_property: Callable[[str, object], None]) -> Callable[[int], None]:
+    """Say how many cases an exhaustive test went through; the run's summary tells the sum for each module."""
+    return lambda number: record_property("cases", number)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many cases the exhaustive tests went through."""
+    cases: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        for name, number in report.user_properties:
+            if name == "cases":
+                cases[report.location[0]] += number
+    for module, number in sorted(cases.items()):
+        terminalreporter.write_line(f"{module}: {number} cases")
 
 
 @pytest.fixture(scope="session")

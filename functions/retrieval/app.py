@@ -9,6 +9,11 @@ from sceau.stage import runtime_of
 app = SceauApp("retrieval", lambda: build(runtime_of("retrieval")))
 
 
+@app.route("/fhir/metadata", methods=["GET"], content_types=ANY)
+def metadata() -> Response:
+    return app.serve(Retrieval.metadata)
+
+
 @app.route("/fhir/Patient", methods=["GET"], content_types=ANY)
 def find_patient() -> Response:
     return app.serve(Retrieval.find_patient)
@@ -37,6 +42,31 @@ def read_document_reference(resource_id: str) -> Response:
 @app.route("/fhir/Binary/{resource_id}", methods=["GET"], content_types=ANY)
 def retrieve_document(resource_id: str) -> Response:
     return app.serve(Retrieval.retrieve_document, resource_id=resource_id)
+
+
+@app.route("/fhir/Bundle/{resource_id}", methods=["GET"], content_types=ANY)
+def retrieve_fhir_document(resource_id: str) -> Response:
+    return app.serve(Retrieval.retrieve_fhir_document, resource_id=resource_id)
+
+
+@app.route("/fhir/List", methods=["GET"], content_types=ANY)
+def find_lists() -> Response:
+    return app.serve(Retrieval.find_lists)
+
+
+@app.route("/fhir/List/_search", methods=["POST"], content_types=ANY)
+def find_lists_by_form() -> Response:
+    return app.serve(Retrieval.find_lists)
+
+
+@app.route("/fhir/List/{resource_id}", methods=["GET"], content_types=ANY)
+def read_list(resource_id: str) -> Response:
+    return app.serve(Retrieval.read_list, resource_id=resource_id)
+
+
+@app.route("/fhir/Patient/{resource_id}", methods=["GET"], content_types=ANY)
+def read_patient(resource_id: str) -> Response:
+    return app.serve(Retrieval.read_patient, resource_id=resource_id)
 
 
 @app.route("/healthz/retrieval", methods=["GET"], content_types=ANY)

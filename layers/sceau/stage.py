@@ -66,7 +66,12 @@ class Stage:
         if rights is None:
             raise SettingsError(f"the chalicefile declares no function {function!r}")
         return Runtime(
-            function, self.name, self.spec, scoped_store(self.store(), rights), scoped_keys(self.keys(), rights)
+            function,
+            self.name,
+            self.spec,
+            scoped_store(self.store(), rights),
+            scoped_keys(self.keys(), rights),
+            tuple(route for one in self.file.functions.values() for route in one.routes),
         )
 
     def tool(self, name: str) -> Runtime:

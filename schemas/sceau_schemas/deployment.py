@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
+_RATE = re.compile(r"rate\(([1-9][0-9]{0,2}) (minute|hour|day)(s?)\)")
+_UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
+_FRONT_WAITS_SECONDS = 29
 _PATTERN = r"^(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?$"  # anchored: pydantic searches, it does not match
 # As a client's proof names it (identity.dpop): lowercase, and 443 is not said. Anything else would never be equal.
 _ORIGIN = re.compile(r"https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?!443$)[1-9][0-9]{0,4})?")
@@ -66,13 +80,43 @@ class Rights(_Strict):
     keys: dict[KeyNameText, Annotated[tuple[KeyOperationName, ...], Field(min_length=1)]] = {}
 
 
+def _schedule(value: object) -> object:
+    match = _RATE.fullmatch(value) if isinstance(value, str) else None
+    if match is None or (match[1] == "1") != (match[3] == ""):
+        raise ValueError("a schedule reads like 'rate(1 hour)' or 'rate(5 minutes)'")
+    return {"text": value, "every": int(match[1]) * _UNITS[match[2]]}
+
+
+class Schedule(_Strict):
+    """How often a function runs by itself: EventBridge's `rate(…)` of minutes, hours or days.
+
+    No `cron(…)`: nothing of ours must run at an hour of the day, and every host keeps a rate in the same way.
+    """
+
+    text: str
+    every: timedelta
+
+
 class FunctionSpec(Rights):
-    """One function: its routes, its size, its rights."""
+    """One function: what starts it (routes, or a schedule), its size, its rights."""
 
     routes: tuple[Annotated[Route, BeforeValidator(_route)], ...] = ()
-    schedule: str | None = None
+    schedule: Annotated[Schedule | None, BeforeValidator(_schedule)] = None
     memory_mb: Annotated[int, Field(strict=True, ge=128, le=10240)]
-    timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=29)]  # API Gateway cuts at 29 s
+    timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=900)]  # Lambda's longest
+
+    @field_validator("timeout_seconds")
+    @classmethod
+    def _no_longer_than_the_front_waits(cls, value: int, info: ValidationInfo) -> int:
+        if info.data.get("schedule") is None and value > _FRONT_WAITS_SECONDS:
+            raise ValueError(f"a function with routes answers within {_FRONT_WAITS_SECONDS} s: API Gateway cuts there")
+        return value
+
+    @model_validator(mode="after")
+    def _started_in_one_way(self) -> Self:
+        if bool(self.routes) == (self.schedule is not None):
+            raise ValueError("a function has either routes or a schedule")
+        return self
 
 
 class FilesystemStoreSpec(_Strict):

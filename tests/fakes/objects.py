@@ -29,6 +29,7 @@ class _Entry:
     data: bytes
     tag: str
     until: datetime | None
+    written: datetime
 
 
 class MemoryStore:
@@ -40,12 +41,20 @@ class MemoryStore:
         self._tags = (f"tag-{number}" for number in count(1))
         self._lock = Lock()
 
+    def copy(self, clock: Callable[[], datetime]) -> MemoryStore:
+        """An independent store that holds the same now."""
+        copied = MemoryStore(clock)
+        with self._lock:
+            copied._entries = dict(self._entries)
+            copied._tags = (f"copy-{number}" for number in count(1))
+        return copied
+
     def create(self, name: str, data: bytes, *, locked_until: datetime | None = None, durable: bool = True) -> None:
         check_name(name)
         with self._lock:
             if name in self._entries:
                 raise ObjectExists(name)
-            self._entries[name] = _Entry(bytes(data), next(self._tags), locked_until)
+            self._entries[name] = _Entry(bytes(data), next(self._tags), locked_until, self._clock())
 
     def read(self, name: str) -> StoredObject:
         with self._lock:
@@ -70,6 +79,10 @@ class MemoryStore:
         with self._lock:
             return self._get(name).until
 
+    def written_at(self, name: str) -> datetime:
+        with self._lock:
+            return self._get(name).written
+
     def delete(self, name: str) -> None:
         with self._lock:
             self._check_unlocked(name, self._get(name))
@@ -84,7 +97,7 @@ class MemoryStore:
             if entry:
                 self._check_unlocked(name, entry)
             tag = next(self._tags)
-            self._entries[name] = _Entry(bytes(data), tag, None)
+            self._entries[name] = _Entry(bytes(data), tag, None, self._clock())
             return tag
 
     def _get(self, name: str) -> _Entry:
@@ -167,7 +180,7 @@ def on(operation: StoreOperation, pattern: str = "", *, fault: Fault = Fault.FAI
 class PolicingStore:
     """`inner`, watched.
 
-    * `calls` lists what was called, failed calls included; `locked_until` counts as a read.
+    * `calls` lists what was called, failed calls included; `locked_until` counts as a read, `written_at` as a listing.
     * `faults(call)` says how a call goes wrong, if it does. Can be set at any time.
     * `waits(call)` is called first, outside any lock: block there to hold a call, move a clock, or order two threads.
       `waits_after(call)` likewise once the call took effect, before it answers.
@@ -213,6 +226,9 @@ class PolicingStore:
     def locked_until(self, name: str) -> datetime | None:
         return self._read(name, lambda: self.inner.locked_until(name))
 
+    def written_at(self, name: str) -> datetime:
+        return self._call(StoreOperation.LIST, name, lambda: self.inner.written_at(name))
+
     def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
         self._require_change(StoreOperation.REPLACE, name)
         return self._call(StoreOperation.REPLACE, name, lambda: self.inner.replace(name, data, expected=expected))
@@ -246,7 +262,7 @@ class PolicingStore:
     def _call(self, operation: StoreOperation, name: str, act: Callable[[], _T]) -> _T:
         call = self._arrive(operation, name)
         fault = self.faults(call)
-        reading = operation is StoreOperation.READ
+        reading = operation in {StoreOperation.READ, StoreOperation.LIST}
         if fault in {Fault.FAILS, Fault.FAILS_UNSURE}:
             raise _unavailable(call, maybe_written=fault is Fault.FAILS_UNSURE and not reading)
         try:

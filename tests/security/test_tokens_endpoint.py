@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from joserfc import jws
-from joserfc.jwk import OctKey
+from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from sceau.identity.assertions import JWT_TYPE
+from sceau.identity.configuration import SealedObjects
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason
 from sceau.identity.facts import TokenAct, TokenOutcome
-from sceau_schemas.configuration import ClientKind
+from sceau.identity.nonce import NonceRole
+from sceau_schemas.configuration import ClientKind, StoredClient
 from unit.identity import conftest
 from unit.identity.identity_world import (
     HOSPITAL,
@@ -32,6 +34,8 @@ from unit.identity.identity_world import (
 )
 
 issuer_secrets, world = conftest.issuer_secrets, conftest.world
+
+RSA_KEY = RSAKey.generate_key(2048)
 
 Change = Callable[[World], dict[str, Any]]
 
@@ -131,6 +135,25 @@ def test_an_assertion_with_a_wrong_header(world: World, header: dict[str, Any]) 
     not_authenticated(world, form, error=OAuthError.INVALID_CLIENT)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "good"),
+    [("ES256", True), ("ES384", True), ("PS256", True), ("RS384", True), ("RS256", False), ("PS384", False)],
+)
+def test_an_assertion_of_any_algorithm_but_the_four_published(world: World, algorithm: str, good: bool) -> None:
+    private = ECKey.generate_key(f"P-{algorithm[2:]}") if algorithm.startswith("ES") else RSA_KEY
+    public = {**private.as_dict(private=False), "kid": "1"}
+    registration = client("laboratory", ClientKind.SOFTWARE, "system/*.c", structures=(LABORATORY,))
+    world.clients.put(registration.model_copy(update={"keys": (public,)}))
+    now = int(world.clock().timestamp())
+    body = {"iss": "laboratory", "sub": "laboratory", "aud": ORIGIN, "jti": "1", "exp": now + 60}
+    header = {"alg": algorithm, "kid": "1"}
+    form = world.form(client_assertion=jws.serialize_compact(header, json.dumps(body), private, [algorithm]))
+    if good:
+        assert world.issue(form)
+    else:
+        not_authenticated(world, form, error=OAuthError.INVALID_CLIENT)
+
+
 def test_an_assertion_authenticated_with_the_public_key_as_an_hmac_secret(world: World) -> None:
     now = int(world.clock().timestamp())
     body = {"iss": "laboratory", "sub": "laboratory", "aud": TOKEN_URL, "jti": "1", "exp": now + 60}
@@ -214,14 +237,8 @@ def test_a_proof_made_in_advance_lacks_the_nonce_of_now(world: World) -> None:
 
 
 def test_a_nonce_of_the_api_does_not_count_here(world: World) -> None:
-    proof = world.proof(nonce=world.nonces(conftest_role()).current(key_of("proof").thumbprint, world.clock()))
+    proof = world.proof(nonce=world.nonces(NonceRole.RESOURCE).current(key_of("proof").thumbprint, world.clock()))
     not_authenticated(world, world.form(), proof, error=OAuthError.USE_DPOP_NONCE)
-
-
-def conftest_role() -> Any:
-    from sceau.identity.nonce import NonceRole
-
-    return NonceRole.RESOURCE
 
 
 def test_a_proof_used_twice(world: World) -> None:
@@ -318,9 +335,6 @@ def test_an_operations_client_that_asks_for_health_data(world: World, scope: str
 
 def test_an_operations_client_whose_registration_was_written_past_the_check(world: World) -> None:
     """Whoever writes the sealed object directly still gets no token that reaches health data."""
-    from sceau.identity.configuration import SealedObjects
-    from sceau_schemas.configuration import StoredClient
-
     bad = client("jobs", ClientKind.OPERATIONS, "ops/*.cruds")
     objects = SealedObjects(world.store, world.envelope, StoredClient, "clients")
     found = objects.read("jobs")

@@ -67,13 +67,15 @@ _ACTS: dict[Act, _Rule] = {
     Act.READ_STATUS: _rule("Patient.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
     Act.SEARCH: _rule("DocumentReference.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
     Act.FIND_IDENTIFIER: _rule("DocumentReference.s", ActorKind.SOFTWARE, ActorKind.INSURER, ActorKind.PROFESSIONAL),
+    Act.SEARCH_SETS: _rule("List.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
+    Act.READ_SET: _rule("List.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
     Act.READ_ENTRY: _rule("DocumentReference.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
     Act.READ_DOCUMENT: _rule("DocumentReference.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
     Act.READ_TRACES: _rule("AuditEvent.s", ActorKind.PATIENT),
 }
 
 _FEEDING = frozenset({Act.PUBLISH, Act.REPLACE})
-_READING = frozenset({Act.SEARCH, Act.READ_ENTRY, Act.READ_DOCUMENT})
+_READING = frozenset({Act.SEARCH, Act.SEARCH_SETS, Act.READ_ENTRY, Act.READ_SET, Act.READ_DOCUMENT})
 _HOLDER_ALWAYS = frozenset({Act.READ_STATUS, Act.READ_TRACES, Act.READ_CONSENTS})
 
 

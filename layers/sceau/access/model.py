@@ -22,7 +22,9 @@ class Act(StrEnum):
     READ_STATUS = "read-status"  # TD0.2
     SEARCH = "search"  # TD3.1a
     FIND_IDENTIFIER = "find-identifier"  # TD3.1b: the technical id of what one authored
+    SEARCH_SETS = "search-sets"  # ITI-66
     READ_ENTRY = "read-entry"
+    READ_SET = "read-set"
     READ_DOCUMENT = "read-document"  # TD3.2
     READ_TRACES = "read-traces"  # ITI-81
 

@@ -100,27 +100,42 @@ def _make(stage: Stage, path: Path) -> None:
         create_key_file(draft / stage.spec.key_service.file.name, clock=lambda: datetime.now(UTC))
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
         create_issuer_file(draft / "issuer.json")
-        _register_clients(stage, draft)
+        _register_new_clients(stage, draft)
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
 
 
-def _register_clients(stage: Stage, draft: Path) -> None:
-    """Make each development client's key, and register it with the rights of the operations tool."""
-    settings = stage.spec.model_copy(
+def _register_new_clients(stage: Stage, draft: Path) -> None:
+    """Make each development client's key, and register it."""
+    spec = stage.spec.model_copy(
         update={
             "store": stage.spec.store.model_copy(update={"folder": draft / stage.spec.store.folder.name}),
             "key_service": stage.spec.key_service.model_copy(update={"file": draft / stage.spec.key_service.file.name}),
         }
     )
-    tool = Stage(stage.name, stage.file, settings, stage.base).tool("operations")
-    clients = ClientStore(tool.store, Envelope(tool.keys))
     for client in CLIENTS:
-        private, public = generate_client_key()
+        private, _ = generate_client_key()
         write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
-        clients.put(_registration(client, public))
+    register_clients(Stage(stage.name, stage.file, spec, stage.base), LocalFolder(draft))
+
+
+def register_clients(stage: Stage, folder: LocalFolder) -> None:
+    """Register the development clients as this version of the code has them, with the operations tool's rights.
+
+    What is registered so already is left as it is; a client that an older version did not know gets its key now.
+    """
+    tool = stage.tool("operations")
+    kept = ClientStore(tool.store, Envelope(tool.keys))
+    for client in CLIENTS:
+        path = folder.path / "clients" / f"{client.client_id}.json"
+        if not path.exists():
+            private, _ = generate_client_key()
+            write_private(path, json.dumps(private).encode())
+        registration = _registration(client, folder.client_key(client.client_id).registered_jwk())
+        if kept.get(client.client_id) != registration:
+            kept.put(registration)
 
 
 def trust_issuers(stage: Stage, issuers: Sequence[TrustedIssuer]) -> None:

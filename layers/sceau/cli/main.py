@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
-from sceau.cli.local_stage import LocalFolder, ensure_local_stage, trust_issuers
+from sceau.cli.local_stage import LocalFolder, ensure_local_stage, register_clients, trust_issuers
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
@@ -72,6 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
+    # As Ctrl-C: what was started is stopped in order.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run: Callable[[argparse.Namespace], int] = options.run
         return run(options)
@@ -79,6 +82,9 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"sceau: {error}\n")
     except urllib3.exceptions.HTTPError:
         sys.stderr.write("sceau: the service does not answer: is it running? (`make serve`)\n")
+    except KeyboardInterrupt:
+        print("\nStopped.")
+        return 130
     return 1
 
 
@@ -129,6 +135,7 @@ def _served(options: argparse.Namespace) -> Iterator[_Local]:
         port=port_of(service.issuer),
     )
     with issuer:
+        register_clients(stage, folder)
         trust_issuers(stage, issuer.issuer.trusted_issuers(folder.authority))
         running = RunningService(settings, service)
         running.start()

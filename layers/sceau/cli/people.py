@@ -42,7 +42,7 @@ HOSPITAL = _structure("hospital")
 OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 
-_PHYSICIANS_SCOPES = ("user/DocumentReference.crs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = ("user/DocumentReference.crs", "user/List.rs", "user/Patient.rs")
 
 CLIENTS = (
     DevelopmentClient(
@@ -83,7 +83,13 @@ CLIENTS = (
         "patient-app",
         "Application d'essai",
         ClientKind.PATIENT_APP,
-        ("patient/AuditEvent.rs", "patient/Consent.crus", "patient/DocumentReference.rs", "patient/Patient.rs"),
+        (
+            "patient/AuditEvent.rs",
+            "patient/Consent.crus",
+            "patient/DocumentReference.rs",
+            "patient/List.rs",
+            "patient/Patient.rs",
+        ),
         (),
         ("patient-app-rp",),
     ),

@@ -64,6 +64,7 @@ def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: 
     from granian.constants import HTTPModes, Interfaces
     from granian.server.mp import MPServer
 
+    _die_with_parent()
     os.environ |= environment(settings)
     server: Any = MPServer(
         "sceau.cli.serve:application",
@@ -89,6 +90,6 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def _die_with_parent() -> None:
-    """A supervisor killed with SIGKILL must not leave its worker behind, holding the port. Linux only."""
+    """A parent killed with SIGKILL must not leave its child behind, holding the port. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -129,7 +129,11 @@ def read_header(data: bytes, *, max_bytes: int = MAX_BYTES) -> CdaHeader:
 
     Raises UnsafeXml and NotCda (see the classes). Time grows with the size: 0.4 ms for 50 kB.
     """
-    root = _parse(data, max_bytes)
+    return header_of(parse_xml(data, max_bytes=max_bytes))
+
+
+def header_of(root: etree._Element) -> CdaHeader:
+    """Return the header of a document that `parse_xml` read. Raises NotCda."""
     if root.tag != _V3 + "ClinicalDocument":
         raise NotCda("the XML is not a CDA document: its root is not ClinicalDocument in urn:hl7-org:v3")
     children = _children(root)
@@ -183,7 +187,8 @@ def check_concerns(header: CdaHeader, ins_system: str, ins_value: str, type_syst
         raise CdaMismatch("the CDA document's code is not the type of its entry", TYPE_CODE)
 
 
-def _parse(data: bytes, max_bytes: int) -> etree._Element:
+def parse_xml(data: bytes, *, max_bytes: int = MAX_BYTES) -> etree._Element:
+    """Return the root of XML read safely (see the module), whatever it is. Raises UnsafeXml and NotCda."""
     if len(data) > max_bytes:
         raise UnsafeXml(f"an XML document has at most {max_bytes} bytes here")
     if data.count(b"<") + data.count(b"=") > MAX_MARKUP:

@@ -32,6 +32,8 @@ ListName = Literal["J01", "J02", "J04", "J06", "J07", "J08", "J10", "J11", "J47"
 Element = Literal["securityLabel", "type", "category", "format", "facilityType", "practiceSetting"]
 
 LOINC: Final = "http://loinc.org"
+CCAM: Final = "https://smt.esante.gouv.fr/terminologie-ccam"
+NABM: Final = "https://smt.esante.gouv.fr/terminologie-nabm"
 _NOS: Final = "https://mos.esante.gouv.fr/NOS/"
 TRE_A03: Final = _NOS + "TRE_A03-ClasseDocument/FHIR/TRE-A03-ClasseDocument"
 TRE_A05: Final = _NOS + "TRE_A05-TypeDocComplementaire/FHIR/TRE-A05-TypeDocComplementaire"

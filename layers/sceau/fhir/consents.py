@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from sceau.access.model import Identifier
+from sceau.fhir.findings import Findings
 from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Body, Json
 from sceau.fhir.patient import read_traits
 from sceau.fhir.references import Scope, patient_named_by, people_of, scope_of
-from sceau.fhir.rules import Findings, ends_before_start
+from sceau.fhir.rules import ends_before_start
 from sceau.fhir.terms import period_term
 from sceau.fhir.times import instant
 from sceau.records.ids import ID_PATTERN, document_id
@@ -201,10 +202,11 @@ def _period(provision: Provision, findings: Findings) -> tuple[int | None, int |
     if ends_before_start(period):
         findings.error("the period ends before it starts", "Consent.provision.period", rule="per-1")
     low, _, high = period_term(period).partition("/")
-    earliest = int(low) if low else None
-    if earliest is not None and earliest < 0:
-        findings.error("the period starts before 1970", "Consent.provision.period.start", code="value")
-    return earliest, int(high) + 1 if high else None
+    start, end = int(low) if low else None, int(high) + 1 if high else None
+    for name, millis in (("start", start), ("end", end)):
+        if millis is not None and millis < 0:
+            findings.error("before 1970", f"Consent.provision.period.{name}", code="value")
+    return start, end
 
 
 def consent(stored: StoredConsent, *, record_id: str) -> Json:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 
 from sceau.access.model import Identifier
 from sceau.fhir import rules
+from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.media import Media
+from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Json
 from sceau.fhir.references import Scope, Target, document_target, patient_named_by, people_behind
-from sceau.fhir.rules import Conditions, Findings
 from sceau.fhir.terms import Terms, date_term, document_terms
 from sceau.fhir.times import instant
 from sceau_schemas.dossier import StoredCoding, StoredIdentifier
@@ -74,12 +74,10 @@ def read_entry(
     patient: Identifier,
     conditions: Conditions,
     findings: Findings,
-    *,
-    received: datetime,
 ) -> NewDocument | None:
     """Return the document ready to be published, or None when `findings` got an error.
 
-    `patient`: whom the whole submission is about. `received`: the indexing date of an entry that gives none.
+    `patient`: whom the whole submission is about.
     FhirError 400 and 422 for references that can't be resolved.
     """
     before = len(findings.errors)
@@ -105,8 +103,10 @@ def read_entry(
     rules.check_cda(media, patient, kind, at, findings)
     if len(findings.errors) > before:
         return None
-    resource = _cleaned(sent, patient, received)
-    terms = document_terms(document, people)
+    resource = _cleaned(sent, patient, conditions)
+    terms = document_terms(document, people, acts=media.acts.tokens)
+    for note in media.acts.notes:
+        findings.add(Problem("informational", note, f"{at}.content[0].attachment", severity="warning"))
     terms.setdefault("date", (date_term(resource["date"]),))
     return NewDocument(
         resource=resource,
@@ -210,7 +210,7 @@ def _judge_content(sent: SentDocument, findings: Findings) -> Media | None:
     )
 
 
-def _cleaned(sent: SentDocument, patient: Identifier, received: datetime) -> Json:
+def _cleaned(sent: SentDocument, patient: Identifier, conditions: Conditions) -> Json:
     raw, document = sent.raw, sent.document
     resource: Json = {name: value for name, value in raw.items() if name not in _NOT_KEPT}
     if meta := kept_meta(raw.get("meta", {})):
@@ -225,7 +225,10 @@ def _cleaned(sent: SentDocument, patient: Identifier, received: datetime) -> Jso
     if own:
         resource["identifier"] = own
     resource["subject"] = kept_subject(raw["subject"], patient)
-    resource.setdefault("date", instant(received))
+    resource.setdefault("date", instant(conditions.received))
+    if conditions.custodian and "custodian" not in raw:
+        keeper = {"system": conditions.custodian.system, "value": conditions.custodian.value}
+        resource["custodian"] = {"type": "Organization", "identifier": keeper}
     content = raw["content"][0]
     attachment = {n: v for n, v in content["attachment"].items() if n.removeprefix("_") not in {"url", "data"}}
     attachment["size"] = len(sent.data)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from sceau.fhir.cda import CdaHeader, read_header
+from sceau.fhir.acts import NO_ACTS, Acts, read_acts
+from sceau.fhir.cda import CdaHeader, header_of, parse_xml
 
 Kind = Literal["cda", "pdf", "fhir-document", "jpeg", "png", "tiff", "rtf", "text"]
 
@@ -65,13 +66,14 @@ class MediaMismatch(MediaError):
 class Media:
     """What a document is: `type` in lower case without parameters, and its kind.
 
-    `charset` is set for text only; `header` for a CDA only, so that it need not be parsed twice.
+    `charset` is set for text only; `header` and `acts` for a CDA only, so that it need not be parsed twice.
     """
 
     type: str
     kind: Kind
     charset: str | None = None
     header: CdaHeader | None = field(default=None, repr=False)
+    acts: Acts = NO_ACTS
 
     @property
     def content_type(self) -> str:
@@ -96,7 +98,8 @@ def check_media(declared: str, data: bytes) -> Media:
     if _is_zip(data):
         raise MediaMismatch(f"the document is declared as {media_type} but is, or is also, a ZIP archive")
     if kind == "cda":
-        return Media(media_type, kind, header=read_header(data))
+        root = parse_xml(data)
+        return Media(media_type, kind, header=header_of(root), acts=read_acts(root))
     if kind == "text":
         charset = parameters.get("charset", "utf-8").lower()
         _check_text(data, charset)

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sceau.fhir.findings import Findings
 from sceau.fhir.ins import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST
 from sceau.fhir.parse import Json
 from sceau.fhir.references import checked_ins, ins_of
-from sceau.fhir.rules import Findings
 from sceau.fhir.times import instant
 from sceau_schemas.dossier import DossierHead, StoredIdentifier, StoredPatient
 from sceau_schemas.fhir.people import Patient
@@ -152,11 +152,8 @@ def patient(
     """
     resource = identity(head.patient)
     resource["id"] = head.record_id
-    resource["meta"] = {
-        "versionId": str(head.version),
-        "lastUpdated": instant(head.updated),
-        "profile": [PROFILE],
-    }
+    # Not the dossier's version or time: they would tell a professional without a grant how often the record changes.
+    resource["meta"] = {"versionId": "1", "lastUpdated": instant(head.opened), "profile": [PROFILE]}
     resource["active"] = head.status == "open"
     resource["extension"] += [
         {"url": _DMP + "dmp-rattachement-mes", "valueBoolean": rattachement_mes},

@@ -24,6 +24,7 @@ from sceau_schemas.fhir.people import (
     Device,
     DomainResource,
     Organization,
+    OtherContained,
     Patient,
     Practitioner,
     PractitionerRole,
@@ -210,29 +211,37 @@ def people_of(reference: Reference | None, scope: Scope, at: str) -> People:
 
 
 def _gather(reference: Reference, scope: Scope, at: str, people: People) -> None:
+    found = scope.local(reference, at)
+    if found is None and reference.reference is not None:
+        people.literals.append(reference.reference)
+    _gather_one(reference, found, people)
+    where = f"{at}.resolve()"
+    match found:
+        case PractitionerRole():
+            _gather_linked(found.practitioner, Practitioner, scope, f"{where}.practitioner", people)
+            _gather_linked(found.organization, Organization, scope, f"{where}.organization", people)
+        case Device():
+            _gather_linked(found.owner, Organization, scope, f"{where}.owner", people)
+
+
+def _gather_linked(
+    reference: Reference | None, kind: type[Practitioner | Organization], scope: Scope, at: str, people: People
+) -> None:
+    """One step and no further: practitioners and organisations link to nobody, so contained loops lead nowhere."""
+    if reference is not None:
+        found = scope.local(reference, at)
+        _gather_one(reference, found if isinstance(found, kind) else None, people)
+
+
+def _gather_one(reference: Reference, found: Contained | None, people: People) -> None:
     if reference.identifier is not None:
         _gather_identifiers([reference.identifier], people)
-    found = scope.local(reference, at)
-    if found is None:
-        if reference.reference is not None:
-            people.literals.append(reference.reference)
+    if found is None or isinstance(found, OtherContained):  # of another type nothing was judged
         return
-    where = f"{at}.resolve()"
     # PractitionerRole.identifier under the RPPS system numbers a post, not a person: only the national form is read.
-    own = getattr(found, "identifier", None) or ()
-    _gather_identifiers(own, people, persons=not isinstance(found, PractitionerRole))
-    match found:
-        case Practitioner() | Patient() | RelatedPerson():
-            _gather_names(found.name or (), people)
-        case PractitionerRole():
-            for part, name in ((found.practitioner, "practitioner"), (found.organization, "organization")):
-                if part is not None:
-                    _gather(part, scope, f"{where}.{name}", people)
-        case Device():
-            if found.owner is not None:
-                _gather(found.owner, scope, f"{where}.owner", people)
-        case Organization() | _:
-            pass
+    _gather_identifiers(found.identifier or (), people, persons=not isinstance(found, PractitionerRole))
+    if isinstance(found, Practitioner | Patient | RelatedPerson):
+        _gather_names(found.name or (), people)
 
 
 def _gather_names(names: Iterable[HumanName], people: People) -> None:

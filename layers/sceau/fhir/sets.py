@@ -9,9 +9,10 @@ from typing import Any, Final
 from sceau.access.model import Identifier
 from sceau.fhir.codes import DocumentType
 from sceau.fhir.entries import check_subject, kept_meta, kept_subject
+from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.parse import Json, judge
 from sceau.fhir.references import People, Scope, people_behind, people_of
-from sceau.fhir.rules import Conditions, Findings, check_other_patients, is_entry_uuid
+from sceau.fhir.rules import check_other_patients, is_entry_uuid
 from sceau.fhir.terms import Terms, set_terms
 from sceau_schemas.dossier import StoredIdentifier
 from sceau_schemas.fhir.datatypes import CodeableConcept, Identifier as FhirIdentifier, Reference
@@ -200,4 +201,5 @@ def _reached(reference: Json, contained: Mapping[str, Json]) -> Iterator[Json]:
             seen.add(name)
             part = contained[name]
             yield part
-            pending += [part[link] for link in ("practitioner", "organization", "owner") if link in part]
+            links = (part.get(link) for link in ("practitioner", "organization", "owner"))
+            pending += [link for link in links if isinstance(link, dict)]  # of some types nothing was judged

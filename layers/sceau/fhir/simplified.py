@@ -11,9 +11,9 @@ from datetime import datetime
 from sceau.access.model import Identifier
 from sceau.fhir import rules
 from sceau.fhir.entries import SentDocument, read_entry
+from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.parse import Body
 from sceau.fhir.references import patient_named_by, scope_of
-from sceau.fhir.rules import Conditions, Findings
 from sceau.fhir.sets import derive_set
 from sceau.fhir.submission import Submission
 from sceau_schemas.fhir.documents import DocumentReference
@@ -29,10 +29,12 @@ def parse_simplified(
     strict: bool,
     received: datetime,
     source_id: Identifier,
+    custodian: Identifier | None = None,
 ) -> Submission:
     """Return the submission that a DocumentReference sent alone makes, with a derived submission set.
 
-    `strict`, `received`: as for `parse_submission`. `source_id`: an identifier of the client that sends, for the set.
+    `strict`, `received`, `custodian`: as for `parse_submission`. `source_id`: an identifier of the client that sends,
+    for the set.
     FhirError 422 (400 for dangling references), each problem naming its element.
     """
     findings = Findings()
@@ -49,8 +51,8 @@ def parse_simplified(
     patient = patient_named_by(subject, scope, f"{_AT}.subject", accepted_ins_systems)
     data = rules.decode_base64(encoded, f"{_ATTACHMENT}.data", findings)
     sent = SentDocument(body.raw, document, _AT, data, f"{_ATTACHMENT}.data")
-    conditions = Conditions(accepted_ins_systems, strict)
-    new = read_entry(sent, scope, patient, conditions, findings, received=received)
+    conditions = Conditions(accepted_ins_systems, strict, received, custodian)
+    new = read_entry(sent, scope, patient, conditions, findings)
     kind = findings.demand(rules.check_type(document, _AT, findings), f"{_AT}.type", "access depends on the type")
     findings.stop()
     if new is None:

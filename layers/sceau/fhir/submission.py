@@ -12,10 +12,10 @@ from datetime import datetime
 
 from sceau.access.model import Identifier
 from sceau.fhir.entries import NewDocument, SentDocument, read_entry
+from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.outcome import FhirError, Problem, unprocessable
 from sceau.fhir.parse import Body, Json
 from sceau.fhir.references import Target, patient_named_by, scope_of
-from sceau.fhir.rules import Conditions, Findings
 from sceau.fhir.sets import check_members, read_set
 from sceau.fhir.terms import Terms
 from sceau.fhir.transaction import EntryKind, Parts, RequestEntry, check_bundle
@@ -47,15 +47,21 @@ class Submission:
 
 
 def parse_submission(
-    body: Body[Bundle], *, accepted_ins_systems: Collection[str], strict: bool, received: datetime
+    body: Body[Bundle],
+    *,
+    accepted_ins_systems: Collection[str],
+    strict: bool,
+    received: datetime,
+    custodian: Identifier | None = None,
 ) -> Submission:
     """Return the submission that an ITI-65 transaction makes.
 
-    `strict`: `Prefer: handling=strict`. `received`: now, the indexing date of entries that give none.
+    `strict`: `Prefer: handling=strict`. `received`: now, the indexing date of entries that give none. `custodian`: the
+    token's structure, of entries that name none (api.md).
     FhirError 422 (400 for dangling or ambiguous references), each problem naming its element.
     """
     findings = Findings()
-    conditions = Conditions(accepted_ins_systems, strict)
+    conditions = Conditions(accepted_ins_systems, strict, received, custodian)
     check_bundle(body.resource)
     parts = Parts(body, findings)
     findings.stop()
@@ -72,7 +78,6 @@ def parse_submission(
             patient,
             conditions,
             findings,
-            received=received,
         )
         for one in sent
     ]

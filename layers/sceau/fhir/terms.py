@@ -69,8 +69,8 @@ def _interval(text: str) -> tuple[int, int]:
     return date_interval(text)
 
 
-def document_terms(document: DocumentReference, people: People) -> Terms:
-    """Return the terms of a document entry. `people`: those behind its authors."""
+def document_terms(document: DocumentReference, people: People, *, acts: Iterable[str] = ()) -> Terms:
+    """Return the terms of a document entry. `people`: those behind its authors. `acts`: tokens of what it documents."""
     context = document.context
     content = document.content[0]
     period = context.period if context else None
@@ -82,7 +82,7 @@ def document_terms(document: DocumentReference, people: People) -> Terms:
             "facility": _concepts(context.facility_type if context else None),
             "setting": _concepts(context.practice_setting if context else None),
             "format": _codings([content.format] if content.format else ()),
-            "event": _concepts(*((context.event if context else None) or ())),
+            "event": [*_concepts(*((context.event if context else None) or ())), *acts],
             "identifier": _identifiers(document.master_identifier, *(document.identifier or ())),
             "date": [date_term(document.date)] if document.date else [],
             "creation": [date_term(content.attachment.creation)] if content.attachment.creation else [],

@@ -15,10 +15,10 @@ from typing import Final
 from sceau.access.model import Identifier
 from sceau.fhir import rules
 from sceau.fhir.entries import SentDocument
+from sceau.fhir.findings import Findings
 from sceau.fhir.outcome import unprocessable
 from sceau.fhir.parse import Body, Json, write_json
 from sceau.fhir.references import Target, checked_ins, identifier_asked, ins_of, target_in
-from sceau.fhir.rules import Findings
 from sceau.fhir.sets import list_kind
 from sceau_schemas.fhir.bundle import Bundle, BundleEntry
 from sceau_schemas.fhir.documents import Binary, DocumentReference, FhirDocument, List

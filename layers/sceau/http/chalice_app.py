@@ -10,7 +10,7 @@ import base64
 import threading
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import quote, unquote
 
 from chalice.app import Chalice, Response
@@ -28,6 +28,11 @@ _request: ContextVar[Any] = ContextVar("chalice_request", default=None)
 _context: ContextVar[Any] = ContextVar("chalice_context", default=None)
 
 Handler = Callable[[Request, Callable[[Any, Any], Answer]], Answer]
+
+Task = Callable[[], dict[str, int | float]]
+"""What a scheduled function does; it gives the figures of its run."""
+
+ValueT = TypeVar("ValueT")
 
 
 class SceauApp(Chalice):
@@ -107,15 +112,44 @@ class SceauApp(Chalice):
         self._build.value()
 
 
-class _Once:
+class TaskFailed(Exception):
+    """A scheduled function's run failed. It is logged; the message names the function and the kind of error only."""
+
+
+class ScheduledApp(Chalice):
+    """A scheduled function's Chalice app. `build` makes its task, once, at the first run.
+
+    There is no request: Chalice sets neither `current_request` nor `lambda_context` (reference: chalice.md section 2).
+    """
+
+    def __init__(self, name: str, build: Callable[[], Task]) -> None:
+        super().__init__(app_name=name)
+        self.debug = False
+        self._build = _Once(build)
+
+    def run(self) -> dict[str, int | float]:
+        """Do it once; return its figures. Raises TaskFailed, so that the host counts and reports the failure too."""
+        try:
+            return self._build.value()()
+        except Exception as error:
+            kind = type(error).__name__
+            log(LogEvent.TASK_FAILED, function=self.app_name, error=kind, place=place_of(error))
+            raise TaskFailed(f"{self.app_name}: {kind}") from None
+
+    def warm(self) -> None:
+        """Build now what the first run would build: a start that can't work fails here."""
+        self._build.value()
+
+
+class _Once(Generic[ValueT]):
     """Builds a value at first use. A build that fails is tried again: the next start of a store may succeed."""
 
-    def __init__(self, build: Callable[[], Handler]) -> None:
+    def __init__(self, build: Callable[[], ValueT]) -> None:
         self._build = build
         self._lock = threading.Lock()
-        self._value: Handler | None = None
+        self._value: ValueT | None = None
 
-    def value(self) -> Handler:
+    def value(self) -> ValueT:
         if self._value is None:
             with self._lock:
                 if self._value is None:
@@ -129,20 +163,26 @@ def _failure(status: int, problem: Problem, request_id: str, headers: Mapping[st
 
 
 def _to_request(event: Mapping[str, Any], chalice_request: Any, path_parameters: Mapping[str, str]) -> Request:
-    headers = {
-        name.lower(): tuple(values) for name, values in (event.get("multiValueHeaders") or {}).items() if values
-    } or {name.lower(): (value,) for name, value in (event.get("headers") or {}).items()}
     context = event.get("requestContext") or {}
     return Request(
         method=event["httpMethod"],
         path=event["path"],
         query=_query(event),
-        headers=headers,
+        headers=_headers(event),
         body=chalice_request.raw_body or b"",
         request_id=str(context.get("requestId") or ""),
         source_ip=str((context.get("identity") or {}).get("sourceIp") or ""),
         path_parameters=dict(path_parameters),
     )
+
+
+def _headers(event: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Every value of every header. Names that differ by case only are one header: none of its values may hide."""
+    many = event.get("multiValueHeaders") or {name: [value] for name, value in (event.get("headers") or {}).items()}
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, values in many.items():
+        headers[name.lower()] = headers.get(name.lower(), ()) + tuple(values)
+    return headers
 
 
 def _query(event: Mapping[str, Any]) -> str:

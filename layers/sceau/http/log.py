@@ -21,6 +21,8 @@ class LogEvent(Enum):
     DAMAGED = ("damaged", logging.CRITICAL)
     UNEXPECTED = ("unexpected", logging.CRITICAL)
     NOT_COUNTED = ("refusals-not-counted", logging.ERROR)
+    SWEPT = ("swept", logging.INFO)
+    TASK_FAILED = ("task-failed", logging.ERROR)
 
 
 _LOGGER = logging.getLogger("sceau")

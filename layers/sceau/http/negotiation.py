@@ -92,7 +92,9 @@ def wants_representation(request: Request) -> bool:
 
 def _preferences(request: Request) -> set[str]:
     text = request.header("prefer") or ""
-    return {part.strip().replace(" ", "").lower() for piece in text.split(",") for part in piece.split(";")}
+    # A value may be quoted (RFC 7240, section 2).
+    pieces = text.replace(" ", "").replace('"', "").lower().split(",")
+    return {part for piece in pieces for part in piece.split(";")}
 
 
 def _not_acceptable() -> FhirError:

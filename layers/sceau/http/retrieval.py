@@ -1,45 +1,41 @@
-"""The function `retrieval`: TD0.2, ITI-67 (TD3.1a and b), reads by id, ITI-68.
-
-Whatever is asked, the calls of store and key service are the same for what is unknown, not visible, or of another
-record: the token's own dossier is loaded, and the entry is not found there.
-"""
+"""The function `retrieval`: TD0.2, ITI-66, ITI-67 (TD3.1a and b), reads by id, ITI-68, capabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping
 
-from sceau.access.facts import document_facts, record_facts
-from sceau.access.model import Act, ActorKind, RecordFacts
+from sceau.access.facts import document_facts
+from sceau.access.model import Act, ActorKind, Reason, RecordFacts
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
-from sceau.envelope.messages import Envelope
 from sceau.fhir.consents import access_statement
-from sceau.fhir.outcome import FhirError, Problem, bad_request
+from sceau.fhir.outcome import FhirError, Problem
 from sceau.fhir.parse import Json
 from sceau.fhir.patient import patient
 from sceau.fhir.resources import (
     binary,
     document_reference,
     etag,
-    etag_matches,
     last_modified,
     searchset,
+    submission_set,
     technical_identifier,
 )
-from sceau.fhir.search.criteria import Position, Query
-from sceau.fhir.search.paging import PageCaller, PageTokens
-from sceau.fhir.search.query import parse_query
+from sceau.fhir.search.criteria import Query
 from sceau.fhir.search.run import run
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
+from sceau.http.capability import capability_statement
 from sceau.http.chalice_app import Handler
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, resource_answer
-from sceau.http.negotiation import accepts, is_strict, require_form_body, require_json_answer
+from sceau.http.negotiation import accepts, require_json_answer
+from sceau.http.reading import RecordReader, parameters, patient_identifier
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
+from sceau.http.wrapper import public
 from sceau.records.dossier import Dossier
-from sceau.records.ids import document_id, record_id, split_document_id
-from sceau.records.repository import Records
-from sceau_schemas.dossier import EntryRow
+from sceau.records.ids import document_id
+from sceau_schemas.dossier import EntryRow, SetRow
 
 _NOT_MODIFIED = 304
 
@@ -53,143 +49,161 @@ class Retrieval:
     """The use cases. Each takes a `Call` and gives an `Answer`; what it raises, the wrapper maps."""
 
     def __init__(self, built: Built) -> None:
-        self._built = built
+        self._reader = RecordReader(built)
         self._origin = built.runtime.origin
-        self._records = Records(built.runtime.store, Envelope(built.runtime.keys))
-        self._pages = PageTokens(built.pseudonym_key)
+        self._capabilities = capability_statement(
+            built.runtime.routes, origin=built.runtime.origin, now=built.runtime.clock()
+        )
+
+    @public
+    def metadata(self, request: Request) -> Answer:
+        """`GET /fhir/metadata`: what this service can do, for anybody."""
+        require_json_answer(request)
+        return resource_answer(200, self._capabilities, {"Cache-Control": "public, max-age=60"})
 
     def find_patient(self, call: Call) -> Answer:
         """TD0.2: is there a record, and what may I do there. A searchset of 0 or 1 Patient."""
         call.begin(AuditAct.QUERY_PATIENT)
         call.require_ask(Act.READ_STATUS)
         require_json_answer(call.request)
-        system, value = _patient_identifier(_parameters(call.request))
-        self._same_patient(call, system, value)
-        dossier, facts = self._load(call)
+        self._reader.same_patient(call, *patient_identifier(parameters(call.request)))
+        dossier, facts = self._reader.load(call)
         call.require(Act.READ_STATUS, facts)
         call.trace()
         found, included = [], []
         if dossier is not None:
-            # No médecin traitant and no attachment to Mon espace santé exist yet: both are truly false.
-            found = [patient(dossier.head, medecin_traitant=False, rattachement_mes=False)]
+            found = [_patient(dossier)]
             reading = call.decide(Act.SEARCH, facts)
             included = [access_statement(facts.record_id, reading=reading.allowed, reason=reading.reason.value)]
         return resource_answer(
             200, searchset(found, total=len(found), links=(), origin=self._origin, included=included)
         )
 
-    def find_document_references(self, call: Call) -> Answer:
-        """ITI-67, as TD3.1a, or as TD3.1b for a caller that may only find what it authored."""
-        feeding = call.actor.kind in (ActorKind.SOFTWARE, ActorKind.INSURER)
-        act = Act.FIND_IDENTIFIER if feeding else Act.SEARCH
-        call.begin(AuditAct.FIND_IDENTIFIER if feeding else AuditAct.FIND_DOCUMENT_REFERENCES)
+    def read_patient(self, call: Call) -> Answer:
+        """The same Patient by its id, which is the record-id."""
+        call.begin(AuditAct.READ)
+        call.require_ask(Act.READ_STATUS)
         require_json_answer(call.request)
-        query = self._query(call, act)
-        dossier, facts = self._load(call)
+        asked = call.request.path_parameters["resource_id"]
+        dossier, facts = self._reader.load(call)
+        call.require(Act.READ_STATUS, facts)
+        if dossier is None or asked != facts.record_id:
+            raise not_found()
+        call.trace(data=Entity(reference=f"Patient/{facts.record_id}"))
+        resource = _patient(dossier)
+        return _conditional(call.request, resource, _content_tag(resource), dossier.head.opened)
+
+    def find_document_references(self, call: Call) -> Answer:
+        """ITI-67, as TD3.1a, or as TD3.1b for a caller that may only find the ids of what it authored."""
+        act = Act.SEARCH
+        call.begin(AuditAct.FIND_DOCUMENT_REFERENCES)
+        if call.actor.kind in (ActorKind.SOFTWARE, ActorKind.INSURER):
+            act = Act.FIND_IDENTIFIER
+            call.begin(AuditAct.FIND_IDENTIFIER)
+        call.require_ask(act)
+        require_json_answer(call.request)
+        query = self._reader.query(call, "DocumentReference")
+        dossier, facts = self._reader.load(call)
+        if act is Act.SEARCH and _names_documents(query):
+            verdict = call.decide(act, facts)
+            if verdict.reason is Reason.DENIED_NO_GRANT:
+                act = Act.FIND_IDENTIFIER  # a professional who may not read still finds what the structure authored
+                call.begin(AuditAct.FIND_IDENTIFIER, facts.record_id)
+        if act is Act.FIND_IDENTIFIER and not _names_documents(query):
+            raise FhirError(400, Problem("required", "TD3.1b: identifier is required", "identifier"))
         call.require(act, facts)
         call.trace()
+        present = _present(dossier)
         page = run(
             query,
-            dossier.entries.rows() if dossier else (),
+            present.entries.rows(),
             lambda row: call.decide(act, facts, document_facts(row)).allowed,
             record_id=facts.record_id,
         )
-        if dossier is None:
-            raise AssertionError("a search in an absent record was allowed")
-        resources = [self._found(dossier, row, act) for row in page.rows]
-        bundle = searchset(
-            resources,
-            total=page.total,
-            links=self._links(call, query, page.next),
-            origin=self._origin,
-            warnings=query.warnings,
+        return resource_answer(
+            200,
+            searchset(
+                [self._found(present, row, act) for row in page.rows],
+                total=page.total,
+                links=self._reader.links(call, query, page.next),
+                origin=self._origin,
+                warnings=query.warnings,
+            ),
         )
-        return resource_answer(200, bundle)
+
+    def find_lists(self, call: Call) -> Answer:
+        """ITI-66: submission sets and folders, as far as their documents are visible."""
+        call.begin(AuditAct.FIND_DOCUMENT_LISTS)
+        call.require_ask(Act.SEARCH_SETS)
+        require_json_answer(call.request)
+        query = self._reader.query(call, "List")
+        dossier, facts = self._reader.load(call)
+        call.require(Act.SEARCH_SETS, facts)
+        call.trace()
+        present = _present(dossier)
+        visible = _visible_entries(call, Act.SEARCH_SETS, facts, present)
+        page = run(
+            query,
+            present.sets.rows(),
+            lambda row: not visible.isdisjoint(row.entries),
+            record_id=facts.record_id,
+        )
+        return resource_answer(
+            200,
+            searchset(
+                [_list(present, row, visible) for row in page.rows],
+                total=page.total,
+                links=self._reader.links(call, query, page.next),
+                origin=self._origin,
+                warnings=query.warnings,
+            ),
+        )
+
+    def read_list(self, call: Call) -> Answer:
+        """A submission set or folder by its id, with those of its documents that the caller may see."""
+        call.begin(AuditAct.READ)
+        require_json_answer(call.request)
+        dossier, facts, set_id = self._reader.named(call, Act.READ_SET)
+        row = dossier.sets.row(set_id)
+        visible = _visible_entries(call, Act.READ_SET, facts, dossier)
+        if row is None or visible.isdisjoint(row.entries):
+            raise not_found()
+        call.trace(data=Entity(reference=f"List/{document_id(facts.record_id, set_id)}"))
+        resource = _list(dossier, row, visible)
+        return _conditional(call.request, resource, _content_tag(resource), row.updated)
 
     def read_document_reference(self, call: Call) -> Answer:
         """A document entry by its id, with ETag; 304 when the client has it."""
         call.begin(AuditAct.READ)
         require_json_answer(call.request)
-        dossier, row = self._entry(call, Act.READ_ENTRY)
-        call.trace(data=_traced(row, call))
-        headers = {"ETag": etag(row.now.version), "Last-Modified": last_modified(row.now.updated)}
-        if _has_already(call.request, row.now.version):
-            return Answer(_NOT_MODIFIED, headers=headers)
-        return resource_answer(200, self._found(dossier, row, Act.READ_ENTRY), headers)
+        dossier, row = self._reader.entry(call, Act.READ_ENTRY)
+        call.trace(data=_traced(row, call, "DocumentReference"))
+        resource = self._found(dossier, row, Act.READ_ENTRY)
+        return _conditional(call.request, resource, etag(row.now.version), row.now.updated)
 
     def retrieve_document(self, call: Call) -> Answer:
         """ITI-68: the document's bytes, or a FHIR Binary when the client asks for FHIR."""
+        return self._retrieve(call, "Binary")
+
+    def retrieve_fhir_document(self, call: Call) -> Answer:
+        """ITI-68 of a FHIR document: the Bundle as it was sent."""
+        return self._retrieve(call, "Bundle")
+
+    def _retrieve(self, call: Call, form: str) -> Answer:
         call.begin(AuditAct.RETRIEVE_DOCUMENT)
-        _, row = self._entry(call, Act.READ_DOCUMENT)
+        _, row = self._reader.entry(call, Act.READ_DOCUMENT)
         document = row.document
+        if document.form != form:
+            raise not_found()
         wanted = _document_form(call.request, document.content_type)
-        call.trace(data=_traced(row, call))
-        content = self._records.read_document(call.record_id or "", row.id, document)
+        call.trace(data=_traced(row, call, form))
+        content = self._reader.records.read_document(call.record_id or "", row.id, document)
         headers = {"ETag": f'"{document.sha256}"', "X-Content-Type-Options": "nosniff"}
         if wanted == FHIR_JSON and document.content_type != FHIR_JSON:
             own_id = document_id(call.record_id or "", row.id)
-            resource = binary(own_id, document.content_type, content)
-            return resource_answer(200, resource, headers)
+            return resource_answer(200, binary(own_id, document.content_type, content), headers)
         headers["Content-Disposition"] = "attachment"
         return Answer(200, content, document.content_type, headers)
-
-    def _query(self, call: Call, act: Act) -> Query:
-        """The query, of this caller and its own patient. Raises FhirError 400, Refused."""
-        call.require_ask(act)
-        pairs = _parameters(call.request)
-        pages = [value for name, value in pairs if name == "page"]
-        if pages:
-            if len(pairs) != 1 or call.actor.record_id is None:
-                raise bad_request("page stands alone, and needs a token that names a patient")
-            return self._pages.open(
-                pages[0], "DocumentReference", _page_caller(call), now=call.now, base_urls=(f"{self._origin}/fhir",)
-            )
-        query = parse_query(
-            "DocumentReference",
-            pairs,
-            strict=is_strict(call.request),
-            now=call.now,
-            base_urls=(f"{self._origin}/fhir",),
-        )
-        for identifier in query.patient_identifiers:
-            self._same_patient(call, identifier.system, identifier.value)
-        if query.patient_reference is not None:
-            self._same_record(call, query.patient_reference)
-        return query
-
-    def _same_patient(self, call: Call, system: str, value: str) -> None:
-        """The patient that the request names must be the token's; a token that names none takes the request's."""
-        self._same_record(call, record_id(self._built.pseudonym_key, system, value))
-
-    def _same_record(self, call: Call, record: str) -> None:
-        if call.actor.record_id is None:
-            call.record_id = record
-        elif record != call.actor.record_id:
-            raise not_found("denied.other-record")
-
-    def _load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
-        if call.record_id is None:
-            raise bad_request("the request names no patient, and neither does its token", rule="api.md, conditional")
-        loaded = self._records.load(call.record_id)
-        dossier = loaded.dossier if loaded else None
-        call.dossier_version = dossier.head.version if dossier else 0
-        return dossier, record_facts(call.record_id, dossier.head if dossier else None)
-
-    def _entry(self, call: Call, act: Act) -> tuple[Dossier, EntryRow]:
-        """The entry that the path names, if the caller may see it. Raises Refused: 403 for the record, else 404."""
-        pair = split_document_id(call.request.path_parameters["resource_id"])
-        if call.actor.record_id is None and pair:
-            call.record_id = pair[0]  # an attempt on a record is that record's event
-        call.require_ask(act)
-        dossier, facts = self._load(call)
-        call.require(act, facts)
-        row = dossier.entries.row(pair[1]) if dossier and pair and pair[0] == facts.record_id else None
-        if dossier is None or row is None:
-            raise not_found()
-        verdict = call.decide(act, facts, document_facts(row))
-        if not verdict.allowed:
-            raise not_found(verdict.reason.value)
-        return dossier, row
 
     def _found(self, dossier: Dossier, row: EntryRow, act: Act) -> Json:
         if act is Act.FIND_IDENTIFIER:
@@ -197,38 +211,29 @@ class Retrieval:
         blob = dossier.entries.blob(row.id)
         return document_reference(row, blob, record_id=dossier.record_id, origin=self._origin)
 
-    def _links(self, call: Call, query: Query, following: Position | None) -> list[tuple[str, str]]:
-        """`self` and `next`, as sealed tokens: no health data in an address. A token without a patient gets none."""
-        if call.actor.record_id is None:
-            return []
-        tokens, caller = self._pages, _page_caller(call)
-        base = f"{self._origin}/fhir/DocumentReference?page="
-        links = [("self", base + tokens.seal(query, caller, after=query.after, now=call.now))]
-        if following is not None:
-            links.append(("next", base + tokens.seal(query, caller, after=following, now=call.now)))
-        return links
+
+def _present(dossier: Dossier | None) -> Dossier:
+    if dossier is None:
+        raise AssertionError("a search in an absent record was allowed")
+    return dossier
 
 
-def _parameters(request: Request) -> list[tuple[str, str]]:
-    """The parameters of URL and form body together."""
-    if request.method == "POST":
-        require_form_body(request)
-        try:
-            return request.query_pairs() + request.form_pairs()
-        except ValueError:
-            raise bad_request("the parameters can't be read") from None
-    return request.query_pairs()
+def _patient(dossier: Dossier) -> Json:
+    # No médecin traitant and no attachment to Mon espace santé exist yet: both are truly false.
+    return patient(dossier.head, medecin_traitant=False, rattachement_mes=False)
 
 
-def _patient_identifier(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """The one `identifier` of a patient query. Raises FhirError 400."""
-    given = [value for name, value in pairs if name == "identifier"]
-    if len(given) != 1:
-        raise FhirError(400, Problem("required", "exactly one identifier is required, as system|value", "identifier"))
-    system, bar, value = given[0].partition("|")
-    if not (system and bar and value):
-        raise FhirError(400, Problem("value", "identifier: expected system|value", "identifier"))
-    return system, value
+def _visible_entries(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> frozenset[str]:
+    rows = dossier.entries.rows()
+    return frozenset(row.id for row in rows if call.decide(act, facts, document_facts(row)).allowed)
+
+
+def _list(dossier: Dossier, row: SetRow, visible: frozenset[str]) -> Json:
+    return submission_set(row, dossier.sets.blob(row.id), record_id=dossier.record_id, visible=visible)
+
+
+def _names_documents(query: Query) -> bool:
+    return any(criterion.parameter.name == "identifier" for criterion in query.criteria)
 
 
 def _document_form(request: Request, content_type: str) -> str:
@@ -242,23 +247,26 @@ def _document_form(request: Request, content_type: str) -> str:
     return FHIR_JSON if wanted in (FHIR_JSON, JSON) else content_type
 
 
-def _has_already(request: Request, version: int) -> bool:
+def _content_tag(resource: Mapping[str, object]) -> str:
+    """An ETag of what this caller sees: a set has no version of its own for each view of its documents."""
+    return f'W/"{hashlib.sha256(repr(resource).encode()).hexdigest()[:16]}"'
+
+
+def _conditional(request: Request, resource: Json, tag: str, updated: int) -> Answer:
+    """200 with ETag, or 304 when the client has this version (`If-None-Match`, weak comparison, RFC 9110)."""
+    headers = {"ETag": tag, "Last-Modified": last_modified(updated)}
     given = request.header("if-none-match")
-    return given is not None and etag_matches(given, version)
+    named = {part.strip().removeprefix("W/") for part in given.split(",")} if given else set()
+    if "*" in named or tag.removeprefix("W/") in named:
+        return Answer(_NOT_MODIFIED, headers=headers)
+    return resource_answer(200, resource, headers)
 
 
-def _traced(row: EntryRow, call: Call) -> Entity:
+def _traced(row: EntryRow, call: Call, resource_type: str) -> Entity:
     first = row.identifiers[0]
-    reference = f"DocumentReference/{document_id(call.record_id or '', row.id)}"
-    if call.audit_act is AuditAct.RETRIEVE_DOCUMENT:
-        reference = f"Binary/{document_id(call.record_id or '', row.id)}"
     return Entity(
-        reference=reference,
+        reference=f"{resource_type}/{document_id(call.record_id or '', row.id)}",
         identifier=TracedIdentifier(first.system, first.value),
         sha256=bytes.fromhex(row.document.sha256),
         labels=tuple(Coding(label.system or "", label.code) for label in row.now.labels),
     )
-
-
-def _page_caller(call: Call) -> PageCaller:
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")

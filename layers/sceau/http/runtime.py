@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sceau.keys.ports import KeyService
 from sceau.objects.ports import ObjectStore
-from sceau_schemas.deployment import StageSpec
+from sceau_schemas.deployment import Route, StageSpec
 
 
 def utc_now() -> datetime:
@@ -25,6 +25,8 @@ class Runtime:
     spec: StageSpec
     store: ObjectStore
     keys: KeyService
+    routes: tuple[Route, ...] = ()
+    """All routes of the stage, other functions' included: what the CapabilityStatement tells."""
     clock: Callable[[], datetime] = field(default=utc_now)
 
     @property

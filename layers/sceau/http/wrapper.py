@@ -30,6 +30,21 @@ TRACE_HEADER = "Sceau-Trace"
 """Response header: the id of the request's audit event; several, when one request made several, newest last."""
 
 
+UseCaseT = TypeVar("UseCaseT", bound=Callable[..., Answer])
+_public_use_cases: set[object] = set()
+
+
+def public(use_case: UseCaseT) -> UseCaseT:
+    """Mark a use case that tells everybody the same and reads nothing of a record: it takes a Request, not a Call."""
+    _public_use_cases.add(use_case)
+    return use_case
+
+
+def is_public(use_case: object) -> bool:
+    """Whether a use case was marked so; all others need an authenticated caller."""
+    return use_case in _public_use_cases
+
+
 class Authenticator(Protocol):
     """What establishes who calls. `resource.ResourceServer` of the identity room."""
 
@@ -68,6 +83,8 @@ class Wrapper:
         call: Call | None = None
         try:
             self._check_size(request)
+            if is_public(use_case):
+                return self._finished(request, None, use_case(self._service, request), started)
             actor = self._authenticator.authenticate(request, self._clock())
             call = Call(request, actor, self._clock(), self._server, self._append)
             call.record_id = actor.record_id

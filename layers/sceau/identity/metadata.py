@@ -14,10 +14,12 @@ _SCOPES = [
     "patient/AuditEvent.s",
     "patient/Consent.cus",
     "patient/DocumentReference.rs",
+    "patient/List.rs",
     "patient/Patient.s",
     "system/Consent.c",
     "system/DocumentReference.cs",
     "user/DocumentReference.crs",
+    "user/List.rs",
     "user/Patient.s",
 ]
 """The widest scope that some act needs, per level and resource: a test holds this to the table of `access.decide`."""

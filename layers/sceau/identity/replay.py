@@ -8,6 +8,7 @@ Marks survive the process, not power loss: a nonce is older than the machine's r
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -19,6 +20,8 @@ from sceau.objects.ports import ImmutableObjects
 PREFIX: Final = "replay/"
 SWEEP_MARGIN: Final = timedelta(minutes=5)
 """How long after its minute a mark is kept: the clocks of our processes may differ by less than this."""
+
+_MARK = re.compile(r"[a-z]+/([0-9]{8}T[0-9]{4})/.+")
 
 
 class MarkKind(StrEnum):
@@ -44,10 +47,12 @@ def mark_name(kind: MarkKind, expires: datetime, *parts: str) -> str:
 
 
 def is_sweepable(name: str, now: datetime) -> bool:
-    """Whether a mark (or a revocation) of this name has been without use for `SWEEP_MARGIN`."""
-    minute = name.split("/")[1]
-    end = datetime.strptime(minute, "%Y%m%dT%H%M").replace(tzinfo=UTC) + timedelta(minutes=1)
-    return end + SWEEP_MARGIN <= now
+    """Whether a mark (or a revocation) of this name has been without use for `SWEEP_MARGIN`.
+
+    What has another form of name is no mark: it is left alone.
+    """
+    match = _MARK.fullmatch(name)
+    return match is not None and match[1] <= minute_of(now - SWEEP_MARGIN - timedelta(minutes=1))
 
 
 class ReplayMarks:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -156,6 +157,20 @@ class FilesystemStore:
         """See `ImmutableObjects.locked_until`; whole milliseconds, never before what was asked for."""
         header, _ = self._require(name, self._load(name, self._place(name), with_data=False))
         return _EPOCH + header.retention_ms * _MILLISECOND if header.retention_ms else None
+
+    def written_at(self, name: str) -> datetime:
+        """See `ImmutableObjects.written_at`: the file's time of modification, so by the machine's clock."""
+        path = self._place(name)
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_root()
+            raise ObjectAbsent(name) from None
+        except OSError as error:
+            raise ObjectStoreUnavailable(f"{name}: {error.strerror}", maybe_written=False) from error
+        if stat.S_ISDIR(found.st_mode):
+            raise ObjectAbsent(name)
+        return datetime.fromtimestamp(found.st_mtime, UTC)
 
     def delete(self, name: str) -> None:
         """See `ImmutableObjects.delete`. Folders that become empty go too."""

@@ -76,6 +76,14 @@ class ImmutableObjects(Protocol):
     def locked_until(self, name: str) -> datetime | None:
         """When the object's retention ends; None when it has none. Raises ObjectAbsent, ObjectStoreUnavailable."""
 
+    def written_at(self, name: str) -> datetime:
+        """When the object's content was written (aware, UTC), by the store's clock and to a second or so.
+
+        Never earlier than that; `extend_lock` may make it later. So what looks old is old. It tells nothing that a
+        listing of a host does not (S3 lists it as LastModified): who may list may ask.
+        Raises ObjectAbsent, InvalidObjectName, ObjectStoreUnavailable.
+        """
+
     def delete(self, name: str) -> None:
         """Remove the object. Raises ObjectAbsent, ObjectLocked (retention not over), ObjectStoreUnavailable."""
 

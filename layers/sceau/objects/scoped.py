@@ -18,7 +18,7 @@ class StoreOperation(StrEnum):
     """What can be granted. `create` and `create-locked` stand apart: neither includes the other."""
 
     READ = "read"  # also: until when an object is locked
-    LIST = "list"
+    LIST = "list"  # also: when an object was written
     CREATE = "create"
     CREATE_LOCKED = "create-locked"
     REPLACE = "replace"
@@ -119,6 +119,11 @@ class ScopedStore:
         """See the port. Needs `read`."""
         self._need(StoreOperation.READ, name)
         return self._store.locked_until(name)
+
+    def written_at(self, name: str) -> datetime:
+        """See the port. Needs `list` on the name: listings of hosts show it, and it needs no right to read."""
+        self._need(StoreOperation.LIST, name)
+        return self._store.written_at(name)
 
     def delete(self, name: str) -> None:
         """See the port. Needs `delete`."""

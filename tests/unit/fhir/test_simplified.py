@@ -135,6 +135,34 @@ def test_authors_by_other_names(author: Json, structures: list[str], professiona
     assert PATIENT.ins_value not in str(got.documents[0].terms) + str(got.set_terms)
 
 
+def test_an_author_of_a_type_that_is_not_read_names_nobody() -> None:
+    def place(r: Json) -> None:
+        identifier = {"system": "urn:oid:1.2.250.1.71.4.2.2", "value": "1"}
+        r["contained"].append({"resourceType": "Location", "id": "l", "identifier": [identifier]})
+        r["author"] = [{"reference": "#l"}]
+
+    got = submit_simple(changed(simple(), place)).documents[0]
+    assert (got.author_structures, got.author_professionals) == ((), ())
+    assert "author.identifier" not in got.terms
+
+
+@pytest.mark.parametrize("link", ["practitioner", "organization"])
+def test_contained_resources_that_name_each_other_lead_nowhere(link: str) -> None:
+    def loop(r: Json) -> None:
+        r["contained"] = [
+            {"resourceType": "PractitionerRole", "id": f"author{n or ''}", link: {"reference": f"#author{n + 1}"}}
+            for n in range(2000)
+        ]
+        r["contained"].append({"resourceType": "Device", "id": "author2000", "owner": {"reference": "#author"}})
+        r["contained"] += [
+            {"resourceType": "Organization", "id": "organization"},
+            {"resourceType": "Patient", "id": "patient"},
+        ]
+
+    got = submit_simple(changed(simple(), loop)).documents[0]
+    assert (got.author_structures, got.author_professionals) == ((), ())
+
+
 def test_the_number_of_a_post_is_not_that_of_a_person() -> None:
     def only_post(r: Json) -> None:
         r["contained"][0]["identifier"] = [{"system": "https://rpps.esante.gouv.fr", "value": "99700000199"}]

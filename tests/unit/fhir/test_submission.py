@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,33 +24,36 @@ from fixtures.bodies import (
     fhir_sample,
     refused,
     submit,
+    submit_simple,
 )
 from sceau.access.model import Identifier
 from sceau.cli.samples import make_pdf
 from sceau.fhir import codes
-from sceau.fhir.ins import INS_NIR, PRODUCTION_SYSTEMS, ins_key
-from sceau.fhir.parse import write_json
-from sceau.fhir.submission import EntryKind, RequestEntry
+from sceau.fhir.ins import INS_NIR, PRODUCTION_SYSTEMS, TEST_SYSTEMS, ins_key
+from sceau.fhir.parse import parse_resource, write_json
+from sceau.fhir.submission import EntryKind, RequestEntry, parse_submission
 from sceau_schemas.dossier import StoredCoding, StoredIdentifier
+from sceau_schemas.fhir import Bundle
 
 MHD = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
 INS = {"system": PATIENT.ins_system, "value": PATIENT.ins_value}
+DOC = "Bundle.entry[1].resource"
 OTHER_INS = {"system": OTHER.ins_system, "value": OTHER.ins_value}
 
 
-def the_list(b: Json) -> Json:
+def the_list(b: Json) -> Any:
     return b["entry"][0]["resource"]
 
 
-def reference(b: Json) -> Json:
+def reference(b: Json) -> Any:
     return b["entry"][1]["resource"]
 
 
-def attachment(b: Json) -> Json:
+def attachment(b: Json) -> Any:
     return reference(b)["content"][0]["attachment"]
 
 
-def binary(b: Json) -> Json:
+def binary(b: Json) -> Any:
     return b["entry"][-1]["resource"]
 
 
@@ -146,6 +150,22 @@ def test_an_entry_without_indexing_date_gets_the_time_of_arrival() -> None:
     assert got.terms["date"] == (f"{millis}/{millis}",)
 
 
+def test_a_document_without_custodian_is_kept_by_the_structure_of_the_token() -> None:
+    keeper = Identifier("urn:oid:1.2.250.1.71.4.2.2", "1000000101")
+
+    def custodian_of(sent: Json) -> Json | None:
+        body = parse_resource(write_json(sent), Bundle)
+        got = parse_submission(
+            body, accepted_ins_systems=TEST_SYSTEMS, strict=False, received=RECEIVED, custodian=keeper
+        )
+        return got.documents[0].resource.get("custodian")
+
+    own = {"type": "Organization", "identifier": {"system": keeper.system, "value": keeper.value}}
+    assert custodian_of(changed(bundle(), lambda b: reference(b).pop("custodian"))) == own
+    assert custodian_of(bundle()) == reference(bundle())["custodian"]
+    assert "custodian" not in submit(changed(bundle(), lambda b: reference(b).pop("custodian"))).documents[0].resource
+
+
 @pytest.mark.parametrize(
     "profile",
     [
@@ -179,6 +199,24 @@ def test_what_the_dmp_guide_leaves_out_is_not_asked_for() -> None:
     assert got.set_identifiers == ()
     assert got.documents[0].labels[0].system == "http://terminology.hl7.org/CodeSystem/v3-Confidentiality"
     assert "Patient?" not in json.dumps(got.documents[0].terms)
+
+
+def test_bodies_in_the_shape_of_the_dmp_guide_are_accepted() -> None:
+    """Of our own making, after the guide's: minimal contained resources, SNOMED CT, a class that isn't X04's."""
+    folder = Path(__file__).parents[2] / "fixtures" / "fhir"
+    in_bundle = submit(json.loads((folder / "iti65-guide-shape.json").read_text("utf-8")))
+    alone = submit_simple(json.loads((folder / "iti105-guide-shape.json").read_text("utf-8")))
+    assert expressions(in_bundle.warnings) == [
+        f"{DOC}.category[0].coding[0]",
+        f"{DOC}.content[0].format",
+        f"{DOC}.context.facilityType.coding[0]",
+        f"{DOC}.context.practiceSetting.coding[0]",
+    ]
+    for got in (in_bundle, alone):
+        assert got.patient == Identifier(PATIENT.ins_system, PATIENT.ins_value)
+        assert [i.value for i in got.documents[0].author_structures] == ["1000000101"]
+        assert [i.value for i in got.documents[0].author_professionals] == ["899700000101"]
+        assert [label.code for label in got.documents[0].labels] == ["N"]
 
 
 def test_a_percent_encoded_search_names_the_same_patient() -> None:
@@ -335,7 +373,6 @@ def test_the_label_of_two_codings_that_agree_is_one() -> None:
     )
 
 
-DOC = "Bundle.entry[1].resource"
 ATTACHMENT = DOC + ".content[0].attachment"
 REFUSALS = [
     # The bundle.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import secrets
 from collections import Counter
@@ -17,19 +16,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import urllib3
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey
-from urllib3.exceptions import NewConnectionError
 
 from fakes.clock import ManualClock
 from fakes.key_stands import local
 from fakes.keys import PolicingKeys
 from fakes.objects import MemoryStore, PolicingStore
+from fixtures.issuer_pool import IssuerPool
 from sceau.access.model import Actor
 from sceau.cli.devissuer import DevIssuer, IssuerSecrets
 from sceau.envelope.messages import Envelope
@@ -136,42 +133,6 @@ CLIENTS = (
 )
 
 
-class _Response(io.BytesIO):
-    def __init__(self, status: int, data: bytes) -> None:
-        super().__init__(data)
-        self.status = status
-
-    def release_conn(self) -> None:
-        """Nothing is held."""
-
-
-@dataclass
-class IssuerPool:
-    """Stands where urllib3's pools do. `replies` gives other answers by path; `down` none at all."""
-
-    issuer: DevIssuer
-    replies: dict[str, Callable[[], tuple[int, Any]]] = field(default_factory=dict)
-    down: bool = False
-    asked: list[str] = field(default_factory=list)
-
-    def __call__(self, _: str | None) -> Any:
-        return self
-
-    def request(self, method: str, url: str, *, body: str | None, headers: Mapping[str, str], **rest: Any) -> _Response:
-        assert rest["redirect"] is False
-        assert rest["preload_content"] is False
-        path = urlsplit(url).path
-        self.asked.append(path.rpartition("/")[2])
-        if self.down:
-            raise NewConnectionError(urllib3.connection.HTTPConnection("127.0.0.1"), "refused")
-        if path in self.replies:
-            status, answer = self.replies[path]()
-        else:
-            given = {name.lower(): value for name, value in headers.items()}
-            status, answer = self.issuer.answer(method, path, given, (body or "").encode())
-        return _Response(status, answer if isinstance(answer, bytes) else json.dumps(answer).encode())
-
-
 @dataclass
 class World:
     """Everything a test may touch. `traces` and `refusals` are what was traced and counted."""
@@ -180,6 +141,7 @@ class World:
     store: PolicingStore
     keys: PolicingKeys
     envelope: Envelope
+    pseudonym_key: bytes
     pool: IssuerPool
     server: AuthorizationServer
     resource: ResourceServer
@@ -213,7 +175,7 @@ class World:
         return self.nonces(role).current(key_of(name).thumbprint, self.clock())
 
     def nonces(self, role: NonceRole) -> Nonces:
-        return Nonces(ensure_pseudonym_key(self.store, self.envelope, random_bytes=secrets.token_bytes), role)
+        return Nonces(self.pseudonym_key, role)
 
     def jws(self, signer: str, body: Mapping[str, Any], *, typ: str | None = "JWT", **header: Any) -> str:
         """A statement signed by the named key."""
@@ -255,7 +217,7 @@ class World:
         head = {"typ": "dpop+jwt", "jwk": key_of(signer).public_jwk(), **(header or {})}
         return raw_jws(key_of(signer), {"alg": "ES256", **head}, body)
 
-    def form(self, client_id: str = "laboratory", **changed: str | None) -> dict[str, str]:
+    def form(self, client_id: str = "laboratory", /, **changed: str | None) -> dict[str, str]:
         """A client_credentials request."""
         form: dict[str, str | None] = {
             "grant_type": CLIENT_CREDENTIALS,
@@ -266,7 +228,7 @@ class World:
         }
         return {name: value for name, value in form.items() if value is not None}
 
-    def exchange_form(self, client_id: str, subject_token: str, **changed: str | None) -> dict[str, str]:
+    def exchange_form(self, client_id: str, subject_token: str, /, **changed: str | None) -> dict[str, str]:
         """A token exchange."""
         return self.form(
             client_id,
@@ -379,6 +341,7 @@ def make_world(folder: Path, kept: IssuerSecrets, *, settings: IdentitySettings 
         store=store,
         keys=keys,
         envelope=envelope,
+        pseudonym_key=pseudonym_key,
         pool=pool,
         server=AuthorizationServer(services),
         resource=resource,

@@ -107,7 +107,8 @@ def test_it_gives_tokens_for_its_people(world: World) -> None:
     for person in [*PATIENTS, *PROFESSIONALS]:
         status, answer = issue(world.issuer, {"person": person, "azp": "rp"})
         assert (status, answer["expires_in"]) == (200, 120)
-    for wrong in ({"person": "nobody", "azp": "rp"}, {"person": "amarante"}, [], 7):
+    refused: tuple[object, ...] = ({"person": "nobody", "azp": "rp"}, {"person": "amarante"}, [], 7)
+    for wrong in refused:
         status, answer = issue(world.issuer, wrong)
         assert status == 400
         assert "access_token" not in answer

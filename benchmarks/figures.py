@@ -1,0 +1,61 @@
+"""Figures by name, the bars that they are held to, and how they are shown and kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a figure should not be above (or, with `least`, below)."""
+
+    limit: float
+    least: bool = False
+
+    def verdict(self, value: float) -> str:
+        """Whether a value is within the bar, and the bar."""
+        met = value >= self.limit if self.least else value <= self.limit
+        return f"{'met' if met else 'NOT MET'} ({'at least' if self.least else 'at most'} {self.limit:g})"
+
+
+@dataclass(slots=True)
+class Figures:
+    """What was measured so far. A name is made of dots and ends with its unit: `publish.1.cpu_ms`."""
+
+    values: dict[str, float] = field(default_factory=dict)
+    verdicts: list[str] = field(default_factory=list)
+
+    def add(self, name: str, value: float, bar: Bar | None = None) -> str:
+        """Keep a figure; return its verdict, empty without a bar."""
+        self.values[name] = round(value, 4)
+        if bar is None:
+            return ""
+        verdict = bar.verdict(value)
+        self.verdicts.append(f"{name:<34} {value:>9.2f}  {verdict}")
+        return verdict
+
+    def write(self, path: Path) -> None:
+        """Keep the figures as one flat JSON object. Figures of parts that were not measured this time stay."""
+        kept: dict[str, float] = json.loads(path.read_bytes()) if path.exists() else {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(dict(sorted({**kept, **self.values}.items())), indent=1) + "\n")
+
+
+def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
+    """A table as text: the first column to the left, all others to the right, numbers with two digits."""
+    shown = [list(heads), *([f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(heads))]
+    lines = [
+        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in shown)
+    ]
+    return "\n".join([f"\n{title}", *(f"  {line.rstrip()}" for line in lines)])
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that `share` (0 to 1) of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

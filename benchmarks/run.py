@@ -1,0 +1,59 @@
+"""`make bench`: measures, prints tables, writes `build/bench.json`. Names of parts as arguments measure these only."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.figures import Figures
+from benchmarks.https import OverHttps
+from benchmarks.stage import ROOT, served_stage
+
+Part = Callable[[Figures], None]
+
+SERVED: dict[str, Callable[[OverHttps], None]] = {
+    "publish": OverHttps.publish,
+    "retrieve": OverHttps.retrieve,
+    "search": OverHttps.search,
+    "sizes": OverHttps.sizes,
+}
+ALONE: dict[str, Part] = {}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure the parts that are named, all when none is."""
+    unknown = [name for name in arguments if name not in {*SERVED, *ALONE}]
+    if unknown:
+        print(f"there is no part {unknown[0]!r}; there are {', '.join([*SERVED, *ALONE])}", file=sys.stderr)
+        return 2
+    wanted = list(arguments) or [*SERVED, *ALONE]
+    started = time.perf_counter()
+    figures = Figures()
+    print(f"Python {platform.python_version()}, granian {version('granian')}, {os.cpu_count()} cores, ", end="")
+    print(f"load {os.getloadavg()[0]:.2f} at the start (CPU per act compares across machines, rates do not)")
+    served = [name for name in wanted if name in SERVED]
+    if served:
+        with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder, served_stage(Path(folder) / "stage") as stage:
+            over_https = OverHttps(stage, figures)
+            for name in served:
+                SERVED[name](over_https)
+    for name in wanted:
+        if name in ALONE:
+            ALONE[name](figures)
+    path = ROOT / "build" / "bench.json"
+    if not arguments:
+        path.unlink(missing_ok=True)
+    figures.write(path)
+    print("\nBars\n  " + "\n  ".join(figures.verdicts))
+    print(f"\n{len(figures.values)} figures in {path.relative_to(ROOT)}, {time.perf_counter() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,114 @@
+"""The function `upkeep`: by schedule, deletes what is over. It holds no key, and no right but to list and to delete.
+
+A run ends by itself, well before its function's time is over, and what it did not get to, later runs will. If it dies
+in the middle, nothing is half done: each deletion stands for itself. Two runs at once disturb nobody.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sceau.http.chalice_app import Task
+from sceau.http.log import LogEvent, log
+from sceau.http.runtime import Runtime
+from sceau.identity import replay, revocation
+from sceau.objects.ports import ImmutableObjects
+from sceau.records.ids import encode_id
+from sceau.records.sweep import Budget, RecordsTally, Tally, sweep_documents, sweep_marks
+
+LONGEST_RUN: Final = timedelta(minutes=4)
+"""A third for each kind of object: a flood of one must not keep the others waiting. The function's timeout is longer."""
+
+MOST_MARKS: Final = 100_000
+"""Marks of one kind that a run deletes."""
+
+MOST_DOCUMENTS: Final = 1_000
+"""Documents that a run deletes. Few are ever unreachable: a mistake, or sabotage, must not empty a store in an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What one run did."""
+
+    replay: Tally
+    revoked: Tally
+    documents: RecordsTally
+    seconds: float
+
+    def figures(self) -> dict[str, int | float]:
+        """Numbers only, for the log: no list of records is kept there."""
+        tallies = {"replay": self.replay, "revoked": self.revoked, "documents": self.documents}
+        figures: dict[str, int | float] = {}
+        for name, tally in tallies.items():
+            figures |= {f"{name}_swept": tally.swept, f"{name}_kept": tally.kept}
+        return figures | {
+            "dossiers_damaged": len(self.documents.damaged),
+            "dossiers_missing": len(self.documents.without_dossier),
+            "failed": self.failed,
+            "finished": self.finished,
+            "seconds": self.seconds,
+        }
+
+    @property
+    def failed(self) -> int:
+        """Objects and listings for which the store did not answer."""
+        return self.replay.failed + self.revoked.failed + self.documents.failed
+
+    @property
+    def finished(self) -> bool:
+        """Whether everything was looked at."""
+        return self.replay.finished and self.revoked.finished and self.documents.finished
+
+
+class Upkeep:
+    """Sweeps a stage's store. `random_bytes` chooses the record that a run begins with."""
+
+    def __init__(
+        self,
+        store: ImmutableObjects,
+        clock: Callable[[], datetime],
+        *,
+        random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._random_bytes = random_bytes
+
+    def run(self) -> Report:
+        """Sweep once. What the store does not answer for is counted, and left to the next run."""
+        started = self._clock()
+
+        def is_over(name: str) -> bool:
+            return replay.is_sweepable(name, started)
+
+        def budget(deletions: int, thirds: int) -> Budget:
+            return Budget(deletions, started + LONGEST_RUN * thirds / 3, self._clock)
+
+        marks = sweep_marks(self._store, replay.PREFIX, is_over, budget(MOST_MARKS, 1))
+        revoked = sweep_marks(self._store, revocation.PREFIX, is_over, budget(MOST_MARKS, 2))
+        first = encode_id(self._random_bytes(16))
+        documents = sweep_documents(self._store, budget(MOST_DOCUMENTS, 3), start=first)
+        return Report(marks, revoked, documents, round((self._clock() - started).total_seconds(), 3))
+
+
+def build(runtime: Runtime) -> Task:
+    """The function's task: one run, logged."""
+    upkeep = Upkeep(runtime.store, runtime.clock)
+
+    def task() -> dict[str, int | float]:
+        report = upkeep.run()
+        figures = report.figures()
+        log(LogEvent.SWEPT, **figures)
+        if report.documents.damaged or report.documents.without_dossier:
+            # No function deletes a dossier: one that is gone was lost. `sceau upkeep run` names them.
+            damaged, missing = figures["dossiers_damaged"], figures["dossiers_missing"]
+            log(LogEvent.DAMAGED, function=runtime.function, dossiers_damaged=damaged, dossiers_missing=missing)
+        if report.failed:
+            log(LogEvent.UNAVAILABLE, function=runtime.function, failed=report.failed)
+        return figures
+
+    return task

@@ -1,0 +1,364 @@
+"""Every act, with each of its calls of store, key service and clock going wrong in turn; and with a crash at each.
+
+After each: what rests is the old state or the new one, nothing exists without its trace, the answer was 503 or the true
+one, and the same request again has one effect. The number of cases is printed.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fakes.keys import on_calls as on_key_calls
+from fakes.objects import Call, Fault, on_calls
+from fixtures.inprocess import Process, Response, Session, World
+from sceau.cli import bodies
+from sceau.cli.bodies import SampleDocument, sample_document
+from sceau.cli.documents import DOMINIQUE
+from sceau.cli.samples import AUTHORS, STRUCTURES
+from sceau.identity.client import TokenNotGiven
+from unit.faults.whole import read_whole, state
+
+WHEN = datetime(2026, 2, 1, 9, tzinfo=UTC)
+Counted = Callable[[int], None]
+
+
+def sample(number: int, **more: Any) -> SampleDocument:
+    return sample_document(
+        "biology",
+        patient=DOMINIQUE,
+        author=AUTHORS["biologist"],
+        structure=STRUCTURES["laboratory"],
+        when=WHEN,
+        unique_id=f"urn:oid:2.25.{1000 + number}",
+        **more,
+    )
+
+
+def bundle(first: int, count: int, **more: Any) -> dict[str, Any]:
+    documents = [sample(first + number, **more) for number in range(count)]
+    return bodies.provide_bundle(documents, patient=DOMINIQUE, when=WHEN, set_id=f"urn:oid:2.25.{9000 + first}")
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who asks what, on which state; `changes`: whether the record gets a new version."""
+
+    actor: str
+    ask: Callable[[Session], Response]
+    on: str
+    changes: bool
+    good: tuple[int, ...] = (200,)
+
+
+def _known(session: Session) -> dict[str, Any]:
+    dossier = read_whole(session.process.world).the_record()
+    assert dossier is not None
+    rows = dossier.entries.rows()
+    return {
+        "entry": f"{dossier.record_id}.{rows[0].id}",
+        "set": f"{dossier.record_id}.{rows[0].submission_set}",
+        "grant": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'grant')}",
+    }
+
+
+def post(path: str, body: dict[str, Any]) -> Callable[[Session], Response]:
+    return lambda session: session.request("POST", path, body)
+
+
+def get(path: str, **headers: str) -> Callable[[Session], Response]:
+    return lambda session: session.request("GET", path.format_map(_Lazy(session)), headers=headers)
+
+
+class _Lazy(dict[str, str]):
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __missing__(self, name: str) -> str:
+        return str(_known(self._session)[name])
+
+
+def withdraw(session: Session) -> Response:
+    body = bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"], active=False)
+    return session.request("PUT", f"/fhir/Consent/{_known(session)['grant']}", body)
+
+
+PATIENT = f"{DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
+UNIQUE_ID = "urn:ietf:rfc:3986|urn:oid:2.25.1001"
+SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
+
+ACTS = {
+    "open": Act("insurer", post("/fhir/Consent", bodies.consent_opening(DOMINIQUE)), "empty", True, (201, 200)),
+    "grant": Act(
+        "patient",
+        post("/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["practice"])),
+        "full",
+        True,
+        (201, 200),
+    ),
+    "withdraw": Act("patient", withdraw, "full", True),
+    "consents": Act("patient", get("/fhir/Consent"), "full", False),
+    "publish three": Act("laboratory", post("/fhir", bundle(100, 3)), "full", True),
+    "publish simplified": Act(
+        "laboratory",
+        post("/fhir/DocumentReference", bodies.simplified(sample(200), patient=DOMINIQUE, when=WHEN)),
+        "full",
+        True,
+        (201,),
+    ),
+    "replace": Act("laboratory", lambda session: session.request("POST", "/fhir", replacing(session)), "full", True),
+    "status": Act("hospital-physician", get(f"/fhir/Patient?identifier={PATIENT}"), "full", False),
+    "search": Act("hospital-physician", get(SEARCH), "full", False),
+    "search sets": Act("hospital-physician", get(f"/fhir/List?patient.identifier={PATIENT}"), "full", False),
+    "find identifier": Act(
+        "laboratory", get(f"{SEARCH}&identifier=urn:ietf:rfc:3986|urn:oid:2.25.1001"), "full", False
+    ),
+    "read entry": Act("hospital-physician", get("/fhir/DocumentReference/{entry}"), "full", False),
+    "read set": Act("hospital-physician", get("/fhir/List/{set}"), "full", False),
+    "retrieve": Act("hospital-physician", get("/fhir/Binary/{entry}", Accept="*/*"), "full", False),
+    "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
+    "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
+}
+
+
+def replacing(session: Session) -> dict[str, Any]:
+    return bundle(300, 1, replaces=_known(session)["entry"])
+
+
+@functools.cache
+def base(name: str) -> World:
+    """The state on which an act is tried. Made once; every case works on a copy."""
+    world = World.new()
+    process = Process(world)
+    if name == "full":
+        steps = (
+            ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
+            ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
+            ("laboratory", "/fhir", bundle(1, 2)),
+        )
+        for actor, path, body in steps:
+            assert process.session(actor).request("POST", path, body).status in (200, 201)
+    else:
+        process.session("insurer")  # the first start made the pseudonym key
+    return world
+
+
+@dataclass(slots=True)
+class Case:
+    """One run of an act on a copy of its state, with something armed against it."""
+
+    act: Act
+    world: World
+    process: Process
+    session: Session
+
+    @classmethod
+    def of(cls, act: Act) -> Case:
+        world = base(act.on).copy()
+        process = Process(world)
+        return cls(act, world, process, process.session(act.actor))
+
+    def run(self) -> Response | None:
+        """The answer; None when the process died."""
+        try:
+            return self.act.ask(self.session)
+        except Killed:
+            return None
+
+    def check(self, answer: Response | None, before: object, after: object) -> None:
+        """Old state or new; nothing without its trace; an answer that is 503 or true; again, with one effect."""
+        self.process.store.faults = lambda _: None
+        self.process.keys.fails = lambda _: False
+        self.process.store.waits = self.process.store.waits_after = lambda _: None
+        whole = read_whole(self.world)
+        now = state(whole.the_record())
+        assert now in (before, after)
+        if answer is not None:
+            assert answer.status in (*self.act.good, 503), answer.data
+            if answer.status != 503:
+                assert now == after, "answered as done, and it is not"
+                wanted = "4" if answer.status == 403 else "0"
+                assert answer.events, "answered without a trace"
+                assert whole.events[answer.events[-1]].outcome == wanted
+            else:
+                outcome = json.loads(answer.data)
+                assert outcome["resourceType"] == "OperationOutcome"
+                assert answer.headers.get("Retry-After")
+        # As after a crash: another process, the same request, a fresh proof (and a fresh token, if time went on).
+        again = Process(self.world)
+        session = again.session(self.act.actor)
+        final = (
+            self.act.ask(session) if self.act is not ACTS["replace"] else session.request("POST", "/fhir", self.sent())
+        )
+        assert final.status in self.act.good, final.data
+        assert state(read_whole(self.world).the_record()) == after, "the same request again did not have one effect"
+        assert self.process.store.misuses == []
+        assert self.process.keys.misuses == []
+        assert again.store.misuses == []
+
+    def sent(self) -> dict[str, Any]:
+        """The replacement as it was sent the first time: its target's id is part of it."""
+        dossier = read_whole(base(self.act.on)).the_record()
+        assert dossier is not None
+        return bundle(300, 1, replaces=f"{dossier.record_id}.{dossier.entries.rows()[0].id}")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def well(act: Act) -> tuple[object, object, range, range]:
+    """Run the act undisturbed: the state before and after, and the numbers of its calls of store and key service."""
+    case = Case.of(act)
+    before = state(read_whole(case.world).the_record())
+    stores, keys = len(case.process.store.calls), len(case.process.keys.calls)
+    answer = case.run()
+    assert answer is not None
+    assert answer.status in act.good, answer.data
+    after = state(read_whole(case.world).the_record())
+    assert (before != after) is act.changes
+    return (
+        before,
+        after,
+        range(stores + 1, len(case.process.store.calls) + 1),
+        range(keys + 1, len(case.process.keys.calls) + 1),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_each_store_call_fails_in_turn(name: str, counted: Counted) -> None:
+    act = ACTS[name]
+    before, after, calls, _ = well(act)
+    for number in calls:
+        for fault in Fault:
+            case = Case.of(act)
+            case.process.store.faults = on_calls(number, fault=fault)
+            case.check(case.run(), before, after)
+    counted(len(calls) * len(Fault))
+
+
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_each_key_call_fails_in_turn(name: str, counted: Counted) -> None:
+    act = ACTS[name]
+    before, after, _, calls = well(act)
+    for number in calls:
+        case = Case.of(act)
+        case.process.keys.fails = on_key_calls(number)
+        case.check(case.run(), before, after)
+    counted(len(calls))
+
+
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_the_process_dies_before_and_after_each_store_call(name: str, counted: Counted) -> None:
+    act = ACTS[name]
+    before, after, calls, _ = well(act)
+
+    def killing(number: int) -> Callable[[Call], None]:
+        def kill(call: Call) -> None:
+            if call.number == number:
+                raise Killed
+
+        return kill
+
+    for number in calls:
+        for moment in ("waits", "waits_after"):
+            case = Case.of(act)
+            setattr(case.process.store, moment, killing(number))
+            case.check(case.run(), before, after)  # a call that found nothing has no "after": it answers
+    counted(2 * len(calls))
+
+
+@pytest.mark.parametrize("by", [timedelta(seconds=40), timedelta(minutes=20)], ids=["slow", "very slow"])
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_each_store_call_is_slow_in_turn(name: str, by: timedelta, counted: Counted) -> None:
+    act = ACTS[name]
+    before, after, calls, _ = well(act)
+    for number in calls:
+        case = Case.of(act)
+        case.process.store.waits_after = lambda call, n=number, c=case: (
+            c.world.clock.advance(by) if call.number == n else None
+        )
+        case.check(case.run(), before, after)
+    counted(len(calls))
+
+
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_each_reading_of_the_clock_is_wrong_in_turn(name: str, counted: Counted) -> None:
+    """An hour back or forward, for one reading. Refusing is fine; a wrong effect or a lost trace is not."""
+    act = ACTS[name]
+    before, after, _, _ = well(act)
+    readings = _clock_readings(act)
+    for number in range(1, readings + 1):
+        for wrong in (timedelta(hours=-1), timedelta(hours=1)):
+            case = Case.of(act)
+            case.process.clock = _wrong_at(number, wrong, case.world.clock)
+            answer = case.run()
+            case.process.clock = case.world.clock
+            if answer is not None and answer.status in (401, 403, 422):
+                answer = None  # refused for its time: token, proof, grant or period would be of another hour
+            case.check(answer, before, after)
+    counted(2 * readings)
+
+
+def _clock_readings(act: Act) -> int:
+    case = Case.of(act)
+    count = 0
+
+    def counting() -> datetime:
+        nonlocal count
+        count += 1
+        return case.world.clock()
+
+    case.process.clock = counting
+    case.run()
+    return count
+
+
+def _wrong_at(number: int, wrong: timedelta, clock: Callable[[], datetime]) -> Callable[[], datetime]:
+    readings: Iterator[int] = iter(range(1, 1_000_000))
+    return lambda: clock() + (wrong if next(readings) == number else timedelta(0))
+
+
+@pytest.mark.parametrize("actor", ["laboratory", "patient", "hospital-physician"])
+def test_a_token_request_with_each_call_failing_in_turn(actor: str, counted: Counted) -> None:
+    """No token without its trace; what failed can be asked again with fresh proof and assertion."""
+    cases = 0
+    case = Case.of(ACTS["search"])
+    stores, keys = len(case.process.store.calls), len(case.process.keys.calls)
+    case.process.session(actor)
+    store_calls = len(case.process.store.calls) - stores
+    key_calls = len(case.process.keys.calls) - keys
+    armed: list[Callable[[Process], None]] = [
+        lambda process, n=number, f=fault: setattr(
+            process.store, "faults", on_calls(len(process.store.calls) + n, fault=f)
+        )
+        for number in range(1, store_calls + 1)
+        for fault in Fault
+    ] + [
+        lambda process, n=number: setattr(process.keys, "fails", on_key_calls(len(process.keys.calls) + n))
+        for number in range(1, key_calls + 1)
+    ]
+    for arm in armed:
+        process = Process(base("full").copy())
+        process.session(actor)
+        arm(process)
+        before = len(read_whole(process.world).events)
+        try:
+            token = process.session(actor).token
+            assert token.event_id in read_whole(process.world).events
+        except TokenNotGiven as refusal:
+            assert refusal.status == 503
+        process.store.faults, process.keys.fails = (lambda _: None), (lambda _: False)
+        again = process.session(actor).token
+        events = read_whole(process.world).events
+        assert again.event_id in events
+        assert len(events) > before
+        assert process.store.misuses == []
+        cases += 1
+    counted(cases)
