@@ -1,6 +1,9 @@
 # Sceau. Each target sets up what it needs; `make help` lists them.
 PYTHON ?= python3
 STAGE  ?= local
+FUZZ_SECONDS  ?= 60
+FUZZ_EXAMPLES ?= 12
+FUZZ_TARGETS  ?= cda bundle document_reference consent token search media json_text jwk dossier
 VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONPATH := layers:schemas
@@ -9,7 +12,7 @@ SHARED_VALIDATOR := ../shared/tools/fhir-validator
 SOURCES := layers schemas functions tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help run journey serve test test-slow check format bench lock clean validator
+.PHONY: fuzz help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,7 +32,7 @@ test: $(VENV)/.dev ## all tests but the slow suites
 test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
 	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
 	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
-	  $(BIN)/python -m pytest -m slow
+	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz
 
 validator: build/fhir-validator/target/fhir-offline-validator-1.jar ## build the offline FHIR validator (Java, Maven)
 
@@ -46,11 +49,17 @@ format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
+fuzz: $(VENV)/.fuzz ## fuzz the parsers and the API; FUZZ_SECONDS for each parser (60), FUZZ_EXAMPLES for each operation (12)
+	@for target in $(FUZZ_TARGETS); do echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
+	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
+	@SCEAU_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -m slow tests/fuzz
+
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
 	@$(BIN)/python -m benchmarks.run
 
 lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
-	@for kind in runtime dev; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for kind in runtime dev fuzz; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
 
 clean: ## remove what was built (the local stage in .local stays)
@@ -67,6 +76,10 @@ $(VENV)/.runtime: requirements/runtime.txt | $(VENV)/bin/python
 $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 	@$(call install,dev)
 	@touch $(VENV)/.runtime
+
+$(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
+	@$(call install,fuzz)
+	@touch $(VENV)/.runtime $(VENV)/.dev
 
 # pip's own report goes to a file: what matters is one sentence.
 define install

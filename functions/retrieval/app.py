@@ -14,6 +14,16 @@ def metadata() -> Response:
     return app.serve(Retrieval.metadata)
 
 
+@app.route("/openapi.json", methods=["GET"], content_types=ANY)
+def openapi() -> Response:
+    return app.serve(Retrieval.openapi)
+
+
+@app.route("/openapi.html", methods=["GET"], content_types=ANY)
+def openapi_page() -> Response:
+    return app.serve(Retrieval.openapi_page)
+
+
 @app.route("/fhir/Patient", methods=["GET"], content_types=ANY)
 def find_patient() -> Response:
     return app.serve(Retrieval.find_patient)

@@ -24,6 +24,11 @@ from sceau.objects.filesystem import FilesystemStore
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, StoreGrant, StoreOperation
 
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 OpenStore = Callable[[], ObjectStore]
 """Opens the same store in another process: picklable."""
 
@@ -33,15 +38,17 @@ class StoreCase:
     """An adapter under test.
 
     `clock` is what it compares retention with, None when its server keeps its own: what needs a date to pass is then
-    skipped. `elsewhere` opens it in another process, None when there it can't be.
+    skipped. `elsewhere` opens it in another process, None when there it can't be. `dated_by` is the clock that
+    `written_at` goes by.
     """
 
     store: ObjectStore
     clock: ManualClock | None
     elsewhere: OpenStore | None = None
+    dated_by: Callable[[], datetime] = utc_now
 
     def now(self) -> datetime:
-        return self.clock() if self.clock else datetime.now(UTC)
+        return self.clock() if self.clock else utc_now()
 
 
 def open_filesystem(root: Path) -> FilesystemStore:
@@ -57,17 +64,18 @@ def _filesystem(folder: Path) -> StoreCase:
 
 def _memory(_: Path) -> StoreCase:
     clock = ManualClock()
-    return StoreCase(MemoryStore(clock), clock)
+    return StoreCase(MemoryStore(clock), clock, dated_by=clock)
 
 
 def _policing(_: Path) -> StoreCase:
     clock = ManualClock()
-    return StoreCase(PolicingStore(MemoryStore(clock)), clock)
+    return StoreCase(PolicingStore(MemoryStore(clock)), clock, dated_by=clock)
 
 
 def _scoped(_: Path) -> StoreCase:
     clock = ManualClock()
-    return StoreCase(ScopedStore(MemoryStore(clock), [StoreGrant("probe/", frozenset(StoreOperation))]), clock)
+    store = ScopedStore(MemoryStore(clock), [StoreGrant("probe/", frozenset(StoreOperation))])
+    return StoreCase(store, clock, dated_by=clock)
 
 
 STORES: dict[str, Callable[[Path], StoreCase]] = {

@@ -24,6 +24,7 @@ from contract.objects_fixtures import (
     whole_body,
     write_until_killed,
 )
+from fakes.clock import ManualClock
 from sceau.objects.errors import InvalidObjectName, ObjectAbsent, ObjectChanged, ObjectExists, ObjectLocked
 from sceau.objects.ports import ObjectStore
 
@@ -96,6 +97,7 @@ def test_an_absent_object_is_said_to_be_absent_by_every_operation(case: StoreCas
         for operation in (
             store.read,
             store.locked_until,
+            store.written_at,
             store.delete,
             lambda name: store.extend_lock(name, case.now() + DAY),
         ):
@@ -156,6 +158,49 @@ def test_a_swap_of_an_object_that_is_gone_does_not_bring_it_back(store: ObjectSt
     with pytest.raises(ObjectChanged):
         store.replace(home + "a", b"2", expected=tag)
     assert list(store.list(home)) == []
+
+
+# --- age ---------------------------------------------------------------------------------------------------------
+
+SECOND = timedelta(seconds=1)
+"""How coarsely a store may count."""
+
+
+def test_an_object_tells_when_it_was_written_and_looking_at_it_changes_nothing(case: StoreCase, home: str) -> None:
+    store, before = case.store, case.dated_by()
+    store.create(home + "a", b"1")
+    store.create(home + "mark", b"", durable=False)
+    store.replace(home + "dossier", b"1", expected=None)
+    after = case.dated_by()
+    for name in ("a", "mark", "dossier"):
+        written = store.written_at(home + name)
+        assert written.utcoffset() == timedelta(0)
+        assert before - SECOND <= written <= after + SECOND
+        store.read(home + name)
+        list(store.list(home))
+        assert store.written_at(home + name) == written
+
+
+def test_what_is_written_again_is_dated_again(case: StoreCase, home: str) -> None:
+    store = case.store
+    tag = store.replace(home + "a", b"1", expected=None)
+    store.create(home + "b", b"1")
+    first = store.written_at(home + "b")
+    if isinstance(case.dated_by, ManualClock):
+        case.dated_by.advance(DAY)
+    again = case.dated_by()
+    store.replace(home + "a", b"2", expected=tag)
+    with pytest.raises(ObjectExists):
+        store.create(home + "b", b"2")
+    assert store.written_at(home + "a") >= again - SECOND
+    assert store.written_at(home + "b") == first
+
+
+def test_a_longer_retention_makes_no_object_look_older(case: StoreCase, home: str) -> None:
+    case.store.create(home + "a", b"")
+    written = case.store.written_at(home + "a")
+    case.store.extend_lock(home + "a", case.now() + DAY)
+    assert case.store.written_at(home + "a") >= written
 
 
 # --- listing -----------------------------------------------------------------------------------------------------
@@ -320,6 +365,7 @@ def test_names_outside_the_grammar_reach_nothing(case: StoreCase, home: str, bad
         store.read,
         store.delete,
         store.locked_until,
+        store.written_at,
         lambda name: store.extend_lock(name, case.now() + DAY),
     ]
     for operation in operations:

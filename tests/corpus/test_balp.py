@@ -5,72 +5,27 @@ Needs the validator as a jar (`make validator` builds it from ../shared/tools) a
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
-import socket
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from fixtures.fhir_validator import SHARED, Validate, needs_validator, running_validator
 from sceau.audit.balp import event_bytes
 from sceau.audit.shapes import SHAPES
 from unit.audit.samples import COUNTS, EVENT_ID, EVENTS, failed, refused
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared"
-JAR = os.environ.get("SCEAU_FHIR_VALIDATOR_JAR", "")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not JAR, reason="SCEAU_FHIR_VALIDATOR_JAR names no validator"),
-    pytest.mark.skipif(not (SHARED / "profiles").is_dir(), reason="../shared/profiles is not there"),
-    pytest.mark.xdist_group("fhir-validator"),  # one server for all
-]
-
-Validate = Callable[[bytes], list[str]]
+pytestmark = needs_validator
 R4 = "http://hl7.org/fhir/StructureDefinition/AuditEvent"
 
 
 @pytest.fixture(scope="module")
 def validate() -> Iterator[Validate]:
-    """Gives the errors that the validator finds in a resource."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    command = ["java", "-jar", JAR]
-    for folder in ("balp-1.1.4", "mhd-4.2.3"):
-        command += ["-d", str(SHARED / "profiles" / folder)]
-    with subprocess.Popen([*command, "-serve", str(port)], stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            said = []
-            for line in server.stderr:  # ends if it dies
-                said.append(line)
-                if line.startswith("listening"):
-                    break
-            assert said and said[-1].startswith("listening"), "".join(said)
-            yield lambda data: errors(port, data)
-        finally:
-            server.kill()
-
-
-def errors(port: int, data: bytes) -> list[str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    try:
-        connection.request("POST", f"/validate?profile={R4}", data)
-        answer = connection.getresponse()
-        body = answer.read()
-    finally:
-        connection.close()
-    assert answer.status == 200, body
-    issues = json.loads(body).get("issue", [])
-    return [
-        f"{issue.get('location', issue.get('expression'))}: {issue.get('diagnostics')}"
-        for issue in issues
-        if issue["severity"] in {"error", "fatal"}
-    ]
+    """Gives the errors that the validator finds in an AuditEvent."""
+    folders = [SHARED / "profiles" / name for name in ("balp-1.1.4", "mhd-4.2.3")]
+    with running_validator(folders) as errors:
+        yield lambda data: errors(data, R4)
 
 
 def event(data: bytes) -> dict[str, Any]:

@@ -30,12 +30,16 @@ import urllib3
 from joserfc import jws
 
 from fixtures.service import LiveStage
-from sceau.audit.ids import parse_event_name
+from sceau.audit.ids import event_time, minute_prefix
 from sceau.audit.journal import JournalReader
+from sceau.cli import bodies
+from sceau.cli.documents import DOMINIQUE
 from sceau.cli.process import port_of
+from sceau.cli.samples import AUTHORS, PATIENTS as SAMPLE_PATIENTS, STRUCTURES, Patient
 from sceau.cli.serve import environment
 from sceau.envelope.batch import BatchOpener
 from sceau.envelope.messages import Envelope
+from sceau.fhir import codes
 from sceau.identity.assertions import ASSERTION_TYPE
 from sceau.identity.client import SigningKey
 from sceau.identity.clients import ClientStore
@@ -51,6 +55,7 @@ T = TypeVar("T")
 
 FHIR = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+_READ = ("DocumentReference.rs", "List.rs", "Patient.rs")
 STARTED_SECONDS = 30.0
 _OBJECTS = Path("store") / "objects"
 
@@ -68,12 +73,12 @@ def part(value: object) -> str:
 
 def claims_of(token: str) -> Json:
     """What a compact JWS says, unverified."""
-    return _decoded(token.split(".")[1])
+    return _decoded(token.split(".", 2)[1])
 
 
 def header_of(token: str) -> Json:
     """The header of a compact JWS."""
-    return _decoded(token.split(".")[0])
+    return _decoded(token.partition(".")[0])
 
 
 def _decoded(text: str) -> Json:
@@ -295,7 +300,7 @@ class Site:
     def patient(self, person: str) -> Holder:
         """A patient with a token of the whole scope."""
         client = self.client("patient-app")
-        scope = "patient/AuditEvent.rs patient/Consent.crus patient/DocumentReference.rs patient/Patient.rs"
+        scope = " ".join(f"patient/{one}" for one in ("AuditEvent.rs", "Consent.crus", *_READ))
         return self.ready(client.token(client.exchange(self.subject(person, "patient-app-rp"), scope=scope)))
 
     def physician(self, client_id: str, person: str, patient: str) -> Holder:
@@ -303,7 +308,7 @@ class Site:
         client = self.client(client_id)
         form = client.exchange(
             self.subject(person, f"{client_id}-rp"),
-            scope="user/DocumentReference.crs user/Patient.rs",
+            scope=" ".join(f"user/{one}" for one in ("DocumentReference.c", *_READ)),
             patient=patient,
         )
         return self.ready(client.token(form))
@@ -329,10 +334,11 @@ class Site:
     def event(self, answer: Answer) -> Json:
         """The newest event that an answer names, opened with the stage's own keys."""
         event_id = answer.headers["Sceau-Trace"].rpartition(", ")[2]
-        (name,) = (name for name in self.objects("journal/events") if name.endswith(f".{event_id}"))
+        minute = self.path(minute_prefix(event_time(event_id)))
+        (place,) = (path.name for path in minute.iterdir() if path.name.endswith(f".{event_id}"))
         runtime = self.live.stage.runtime("traces")
         reader = JournalReader(runtime.store, BatchOpener(runtime.keys, KeyName.JOURNAL, clock=runtime.clock))
-        event: Json = json.loads(reader.read(*parse_event_name(name)).data)
+        event: Json = json.loads(reader.read(place.partition(".")[0], event_id).data)
         return event
 
     def healthy(self) -> None:
@@ -499,3 +505,68 @@ def peak_megabytes(site: Site) -> float:
 def unique_id() -> str:
     """A new document or set identifier, as an OID."""
     return f"urn:oid:2.25.{uuid.uuid4().int}"
+
+
+MASKED = (codes.TRE_A07, "MASQUE_PS")
+WHEN = datetime(2026, 6, 12, 8, 0, tzinfo=UTC)
+PATIENTS = {**SAMPLE_PATIENTS, "dominique": DOMINIQUE}
+
+
+@dataclass(slots=True)
+class Record:
+    """One patient's record on the stage, opened, and what was published in it by the laboratory."""
+
+    site: Site
+    person: str
+
+    def __post_init__(self) -> None:
+        insurer = self.site.software("insurer", "system/Consent.c")
+        self._done(insurer.ask("POST", "/fhir/Consent", bodies.consent_opening(self.patient)))
+
+    @property
+    def patient(self) -> Patient:
+        return PATIENTS[self.person]
+
+    @property
+    def ins(self) -> str:
+        """The INS, as `<system>|<value>`."""
+        return f"{self.patient.ins_system}|{self.patient.ins_value}"
+
+    def grant(self, structure: str) -> None:
+        """The patient authorises a structure."""
+        body = bodies.consent_grant(self.patient, STRUCTURES[structure])
+        self._done(self.site.patient(self.person).ask("POST", "/fhir/Consent", body))
+
+    def document(self, name: str, kind: str = "biology", **more: Any) -> bodies.SampleDocument:
+        """A document about the patient. `name` becomes its unique id, the same in each record."""
+        number = int.from_bytes(name.encode(), "big")
+        given = {
+            "patient": self.patient,
+            "author": AUTHORS["biologist"],
+            "structure": STRUCTURES["laboratory"],
+            "when": WHEN,
+            "unique_id": f"urn:oid:2.25.{number}",
+            **more,
+        }
+        return bodies.sample_document(kind, **given)
+
+    def publish(self, name: str, kind: str = "biology", **more: Any) -> str:
+        """Publish a document (ITI-105) as the laboratory; its FHIR id."""
+        body = bodies.simplified(self.document(name, kind, **more), patient=self.patient, when=WHEN)
+        laboratory = self.site.software("laboratory", "system/DocumentReference.c")
+        answer = self._done(laboratory.ask("POST", "/fhir/DocumentReference", body))
+        own_id: str = body_of(answer)["id"]
+        return own_id
+
+    def physician(self, client_id: str = "hospital", person: str = "hospital_physician") -> Holder:
+        """A physician with a token for this record."""
+        return self.site.physician(client_id, person, self.ins)
+
+    def holder(self) -> Holder:
+        """The patient."""
+        return self.site.patient(self.person)
+
+    @staticmethod
+    def _done(answer: Answer) -> Answer:
+        assert answer.status in (200, 201), answer.data
+        return answer

@@ -13,6 +13,17 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, RSAKey
 
+from sceau.cli.devissuer import read_issuer_file
+from sceau.cli.people import HOSPITAL, LABORATORY, PRACTICE
+from sceau.cli.session import ins_of
+from sceau.identity.assertions import JWT_TYPE
+from sceau.identity.client import SigningKey
+from sceau_schemas.configuration import (
+    CLIENT_CREDENTIALS,
+    TOKEN_EXCHANGE,
+    Client as RegisteredClient,
+    ClientKind,
+)
 from security.https_site import (
     Client,
     Site,
@@ -28,17 +39,6 @@ from security.https_site import (
     traced_refusal,
     unchanged,
     unsigned,
-)
-from sceau.cli.devissuer import read_issuer_file
-from sceau.cli.people import HOSPITAL, LABORATORY, PRACTICE
-from sceau.cli.session import ins_of
-from sceau.identity.assertions import JWT_TYPE
-from sceau.identity.client import SigningKey
-from sceau_schemas.configuration import (
-    CLIENT_CREDENTIALS,
-    TOKEN_EXCHANGE,
-    Client as RegisteredClient,
-    ClientKind,
 )
 
 pytestmark = pytest.mark.xdist_group("security-live")
@@ -106,6 +106,12 @@ def _public_pem(client: Client) -> bytes:
     return bytes(ECKey.import_key(client.key.public_jwk()).as_pem(private=False))
 
 
+def _of_a_brought_key(client: Client) -> str:
+    claims, header = client.assertion_parts()
+    own = SigningKey.generate()
+    return own.sign({**header, "kid": own.thumbprint, "jwk": own.public_jwk()}, claims)
+
+
 FORGED_ASSERTIONS: dict[str, Callable[[Client], str]] = {
     "alg none": lambda c: unsigned({"alg": "none"}, c.assertion_parts()[0]),
     "alg none, signed": lambda c: unsigned({"alg": "none"}, c.assertion_parts()[0]) + c.assertion().rpartition(".")[2],
@@ -116,7 +122,7 @@ FORGED_ASSERTIONS: dict[str, Callable[[Client], str]] = {
     ),
     "RS256 of an own key": lambda c: c.assertion(header={"alg": "RS256"}, key=RSA),
     "another key under the registered id": lambda c: SigningKey.generate().sign(*reversed(c.assertion_parts())),
-    "a key that the header brings": lambda c: _with_own_key(c),
+    "a key that the header brings": _of_a_brought_key,
     "audience as an array": lambda c: c.assertion(aud=[c.site.origin]),
     "two audiences": lambda c: c.assertion(aud=[c.url, "https://other.example"]),
     "audience of another service": lambda c: c.assertion(aud="https://other.example/oauth/token"),
@@ -136,12 +142,6 @@ FORGED_ASSERTIONS: dict[str, Callable[[Client], str]] = {
     "of another type": lambda c: c.assertion(header={"typ": "at+jwt"}),
     "no JWS at all": lambda c: "e30",
 }
-
-
-def _with_own_key(client: Client) -> str:
-    claims, header = client.assertion_parts()
-    own = SigningKey.generate()
-    return own.sign({**header, "kid": own.thumbprint, "jwk": own.public_jwk()}, claims)
 
 
 @pytest.mark.parametrize("name", FORGED_ASSERTIONS)

@@ -6,6 +6,7 @@ import copy
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,8 @@ from sceau_schemas.deployment import Chalicefile, ChalicefileError, parse_chalic
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+SCHEDULED = ["upkeep"]
+SERVING = [name for name in FUNCTIONS if name not in SCHEDULED]
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -45,7 +48,7 @@ def shape(path: str) -> str:
 # The file and the apps
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", SERVING)
 def test_every_declared_route_is_in_the_app_and_every_route_of_the_app_is_declared(
     function: str, chalicefile: Chalicefile, modules: dict[str, ModuleType]
 ) -> None:
@@ -54,6 +57,22 @@ def test_every_declared_route_is_in_the_app_and_every_route_of_the_app_is_declar
     assert declared - served == set(), "declared, but nobody serves them"
     assert served - declared == set(), "served, but not declared"
     assert declared
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_an_app_has_the_schedule_that_is_declared_or_none(
+    function: str, chalicefile: Chalicefile, modules: dict[str, ModuleType]
+) -> None:
+    declared = chalicefile.functions[function].schedule
+    app = modules[function].app
+    assert (declared is not None) == (function in SCHEDULED)
+    if declared is None:
+        assert app.event_sources == []
+    else:
+        (source,) = app.event_sources
+        assert source.schedule_expression == declared.text
+        assert (source.name, source.handler_string) == (function, f"app.{function}"), "what hosts and `serve` call"
+        assert app.routes == {}
 
 
 def test_every_declared_function_has_a_folder_and_every_folder_is_declared(chalicefile: Chalicefile) -> None:
@@ -88,7 +107,8 @@ def test_an_app_is_built_with_the_rights_of_its_own_folder(
 
 
 def test_every_function_answers_a_health_probe_at_an_address_of_its_own(chalicefile: Chalicefile) -> None:
-    for name, function in chalicefile.functions.items():
+    for name in SERVING:
+        function = chalicefile.functions[name]
         assert ("GET", f"/healthz/{name}") in {(route.method, route.path) for route in function.routes}
 
 
@@ -106,6 +126,10 @@ def local(**values: object) -> Edit:
 
 def ingest(**values: object) -> Edit:
     return lambda file: file["functions"]["ingest"].update(values)
+
+
+def upkeep(**values: object) -> Edit:
+    return lambda file: file["functions"]["upkeep"].update(values)
 
 
 def ingest_store(pattern: str, operations: object) -> Edit:
@@ -137,6 +161,7 @@ def without(*path: str) -> Edit:
 
 
 ROUTE_FORM = "a route reads like 'GET /fhir/Patient'"
+SCHEDULE_FORM = "a schedule reads like 'rate(1 hour)'"
 ORIGIN_FORM = "an origin reads like 'https://dmp.example.fr'"
 SOIL = "is accepted on French soil only"
 REAL_INS = ["urn:oid:1.2.250.1.213.1.4.8"]
@@ -157,6 +182,17 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
     "memory as text": (ingest(memory_mb="1024"), "functions.ingest.memory_mb", "integer"),
     "too little memory": (ingest(memory_mb=64), "functions.ingest.memory_mb", "128"),
     "slower than API Gateway waits": (ingest(timeout_seconds=30), "functions.ingest.timeout_seconds", "29"),
+    "slower than Lambda waits": (upkeep(timeout_seconds=901), "functions.upkeep.timeout_seconds", "900"),
+    "a function that nothing starts": (ingest(routes=[]), "functions.ingest", "either routes or a schedule"),
+    "a schedule beside routes": (ingest(schedule="rate(1 hour)"), "functions.ingest", "either routes or a schedule"),
+    "routes beside a schedule": (upkeep(routes=["GET /x"]), "functions.upkeep", "either routes or a schedule"),
+    "a schedule without its form": (upkeep(schedule="1 hour"), "functions.upkeep.schedule", SCHEDULE_FORM),
+    "a schedule as a number": (upkeep(schedule=60), "functions.upkeep.schedule", SCHEDULE_FORM),
+    "a schedule as a table": (
+        upkeep(schedule={"text": "rate(1 hour)", "every": 1}),
+        "functions.upkeep.schedule",
+        SCHEDULE_FORM,
+    ),
     "a switch as a number": (local(nonce_required=0), "stages.local.nonce_required", "boolean"),
     "a switch as text": (local(replay_marks_for_reads="off"), "stages.local.replay_marks_for_reads", "boolean"),
     "unknown right on the store": (ingest_store("records/", ["write"]), "functions.ingest.store.records/", "'replace'"),
@@ -258,6 +294,30 @@ BAD_ORIGINS = (
 )
 
 
+BAD_SCHEDULES = (
+    "",
+    "rate()",
+    "rate(hour)",
+    "rate(0 hours)",
+    "rate(01 hour)",
+    "rate(1 hours)",
+    "rate(2 hour)",
+    "rate(1000 days)",
+    "rate(1.5 hours)",
+    "rate(-1 hours)",
+    "rate(1  hour)",
+    "rate(1 hour) ",
+    "rate(1 hour)\n",
+    "Rate(1 hour)",
+    "rate(1 Hour)",
+    "rate(30 seconds)",
+    "rate(1 week)",
+    "rate(\N{ARABIC-INDIC DIGIT ONE} hour)",
+    "cron(0 * * * ? *)",
+    "hourly",
+)
+
+
 def test_the_file_that_bad_ones_are_made_from_is_good(data: dict[str, Any]) -> None:
     assert parse_chalicefile(copy.deepcopy(data)).stages
 
@@ -296,6 +356,34 @@ def test_an_origin_is_kept_as_it_is_written(origin: str, data: dict[str, Any]) -
     file = copy.deepcopy(data)
     file["stages"]["local"]["origins"] = [origin]
     assert parse_chalicefile(file).stages["local"].origins == (origin,)
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [
+        ("rate(1 minute)", timedelta(minutes=1)),
+        ("rate(5 minutes)", timedelta(minutes=5)),
+        ("rate(1 hour)", timedelta(hours=1)),
+        ("rate(12 hours)", timedelta(hours=12)),
+        ("rate(1 day)", timedelta(days=1)),
+        ("rate(999 days)", timedelta(days=999)),
+    ],
+)
+def test_a_rate_is_kept_as_it_is_written_and_told_as_a_time(text: str, every: timedelta, data: dict[str, Any]) -> None:
+    file = copy.deepcopy(data)
+    file["functions"]["upkeep"]["schedule"] = text
+    schedule = parse_chalicefile(file).functions["upkeep"].schedule
+    assert schedule is not None
+    assert (schedule.text, schedule.every) == (text, every)
+
+
+@pytest.mark.parametrize("text", BAD_SCHEDULES)
+def test_what_eventbridge_would_refuse_is_no_schedule(text: str, data: dict[str, Any]) -> None:
+    file = copy.deepcopy(data)
+    file["functions"]["upkeep"]["schedule"] = text
+    with pytest.raises(ChalicefileError) as refused:
+        parse_chalicefile(file)
+    assert str(refused.value).startswith(f"chalicefile: functions.upkeep.schedule: {SCHEDULE_FORM}")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

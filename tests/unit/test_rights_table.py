@@ -71,6 +71,8 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "traces": _SERVING
     | {("dossier", "read")}
     | {(kind, operation) for kind in ("event", "log", "record index") for operation in ("read", "list")},
+    "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
+    | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")},
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -81,6 +83,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "retrieval": _READER | {("dossier", "unwrap"), ("content", "unwrap")},
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
+    "upkeep": set(),
 }
 
 TOOL_STORE: set[tuple[str, str]] = {
@@ -88,7 +91,7 @@ TOOL_STORE: set[tuple[str, str]] = {
 } | {(kind, operation) for kind in ("event", "log", "record index") for operation in ("read", "list")}
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
-NOT_BUILT_YET = {"journal", "upkeep", "rewrap", "backup"}
+NOT_BUILT_YET = {"journal", "rewrap", "backup"}
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +117,9 @@ def allowed_store(rights: Rights) -> set[tuple[str, str]]:
         store = scoped_store(MemoryStore(lambda: NOW), rights)
         if _reaches(lambda s=store, p=LISTED[kind]: _drain(s.list(p))):  # type: ignore[misc]
             found.add((kind, "list"))
+        store = scoped_store(MemoryStore(lambda: NOW), rights)
+        if _reaches(lambda s=store, n=name: s.written_at(n)):  # type: ignore[misc]
+            assert (kind, "list") in found, "who may not list may not ask for an object's age either"
     return found
 
 
@@ -174,10 +180,25 @@ def test_operations_hold_no_key_that_opens_health_data(chalicefile: Chalicefile,
     assert allowed_keys(rights, keys) == TOOL_KEYS
 
 
-def test_no_function_deletes_or_unlocks_anything(chalicefile: Chalicefile) -> None:
-    for function in chalicefile.functions.values():
-        granted = {operation for operations in function.store.values() for operation in operations}
-        assert not granted & {"delete", "extend-lock"}
+def test_only_upkeep_deletes_and_nobody_changes_a_lock(chalicefile: Chalicefile) -> None:
+    granted = {
+        (name, pattern, operation)
+        for name, function in chalicefile.functions.items()
+        for pattern, operations in function.store.items()
+        for operation in operations
+        if operation in ("delete", "extend-lock")
+    }
+    assert granted == {
+        ("upkeep", "records/*/documents/", "delete"),
+        ("upkeep", "replay/", "delete"),
+        ("upkeep", "revoked/", "delete"),
+    }
+
+
+def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> None:
+    upkeep = chalicefile.functions["upkeep"]
+    assert upkeep.keys == {}
+    assert {pattern for pattern, operations in upkeep.store.items() if "read" in operations} == {"records/*/dossier"}
 
 
 def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile, keys: KeyService) -> None:

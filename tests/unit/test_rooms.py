@@ -271,6 +271,7 @@ def cost(request: pytest.FixtureRequest) -> Cost:
     }
     done = subprocess.run(
         [sys.executable, "-c", PROBE, str(FUNCTIONS / request.param / "app.py")],
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -287,7 +288,8 @@ def test_importing_an_app_reads_no_setting(cost: Cost) -> None:
 
 
 def test_importing_an_app_reads_code_and_tables_only(cost: Cost) -> None:
-    below = [Path(name) for name, _ in cost.opened if Path(name).is_relative_to(ROOT)]
+    opened = [ROOT / name for name, _ in cost.opened]  # a relative name is relative to where the probe ran
+    below = [path for path in opened if path.is_relative_to(ROOT)]
     allowed = {".py", ".pyc", ".so", ".tsv"}
     others = {str(path) for path in below if path.suffix not in allowed and "site-packages" not in path.parts}
     assert others == set()

@@ -195,8 +195,8 @@ def test_an_issuer_cannot_be_set_beside_real_identifiers(chalicefile: Path) -> N
 
 
 def test_a_function_that_nobody_declared_has_no_runtime(chalicefile: Path) -> None:
-    with pytest.raises(SettingsError, match=r"^the chalicefile declares no function 'upkeep'$"):
-        stage_of(chalicefile).runtime("upkeep")
+    with pytest.raises(SettingsError, match=r"^the chalicefile declares no function 'nobody'$"):
+        stage_of(chalicefile).runtime("nobody")
     with pytest.raises(SettingsError, match=r"^the chalicefile declares no function 'operations'$"):
         runtime_of("operations", environ(chalicefile))  # a tool is no function
 

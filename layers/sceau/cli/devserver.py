@@ -39,8 +39,9 @@ class DevIssuerServer:
     ) -> None:
         if stage_host != "local":
             raise DevIssuerRefused("the development issuer runs on a local stage only: it gives a token to anybody")
-        if not ip_address(host).is_loopback:
-            raise DevIssuerRefused("the development issuer listens on the loopback only")
+        address = ip_address(host)
+        if address.version != 4 or not address.is_loopback:  # noqa: PLR2004 - IPv4: the server's one family
+            raise DevIssuerRefused("the development issuer listens on the loopback only, by an IPv4 address")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(certificate, certificate_key)

@@ -7,46 +7,45 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sceau.cli.apps import load_function
 from sceau.http.chalice_app import TaskFailed
 from sceau.http.log import LogEvent, log, place_of
-from sceau.stage import Stage
+
+Wait = Callable[[float], bool]
+"""Waits as many seconds as it is given; true when there is to be no further run."""
 
 
-def start_schedules(stage: Stage) -> None:
-    """Start the threads. Raises what a function's building raises: a start that can't work fails here."""
-    for name, every, run in scheduled(stage):
-        # Daemons: a deletion stands for itself, so the process may end in the middle of a run.
-        threading.Thread(target=repeat, args=(name, every, run), name=f"schedule-{name}", daemon=True).start()
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A function that runs by schedule: its name, its rate, and what a host calls with an event and a context."""
+
+    name: str
+    every: timedelta
+    handler: Callable[[dict[str, Any], Any], object]
 
 
-def scheduled(stage: Stage) -> Iterator[tuple[str, timedelta, Callable[[], object]]]:
-    """Name, rate and one run of each scheduled function that the chalicefile declares."""
-    for name, function in stage.file.functions.items():
-        if function.schedule is not None:
-            module = load_function(stage, name)
-            module.app.warm()
-            handler = getattr(module, name)  # what a host calls: `app.<name>`
-            yield name, function.schedule.every, lambda handler=handler: handler(scheduled_event(), None)
+def start_schedule(function: Scheduled) -> None:
+    """Run the function from now on, in a thread that ends with the process, if need be in the middle of a run."""
+    thread = threading.Thread(
+        target=repeat, args=(function, threading.Event().wait), name=f"schedule-{function.name}", daemon=True
+    )
+    thread.start()
 
 
-def repeat(
-    name: str, every: timedelta, run: Callable[[], object], *, ended: Callable[[float], bool] | None = None
-) -> None:
-    """Run, wait, and so on until `ended`, which waits as many seconds as it is given, says so. A failure ends nothing."""
-    wait = ended or threading.Event().wait
+def repeat(function: Scheduled, wait: Wait) -> None:
+    """Run, wait, run, and so on. A run that fails is logged, and the next one comes all the same."""
     while True:
         try:
-            run()
+            function.handler(scheduled_event(), None)
         except TaskFailed:
             pass  # the app has logged it
-        except Exception as error:  # noqa: BLE001 - whatever it is, the service goes on, and the next run comes
-            log(LogEvent.TASK_FAILED, function=name, error=type(error).__name__, place=place_of(error))
-        if wait(every.total_seconds()):
+        except Exception as error:  # noqa: BLE001 - whatever it is, the service goes on
+            log(LogEvent.TASK_FAILED, function=function.name, error=type(error).__name__, place=place_of(error))
+        if wait(function.every.total_seconds()):
             return
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sceau.cli.schedule import Scheduled, start_schedule
 from sceau.http import log
 from sceau.http.gateway import Gateway, Mount
 from sceau.stage import Settings, Stage, load_stage
@@ -33,8 +34,11 @@ def application() -> Callable[..., list[bytes]]:
     mounts = list(mount_functions(stage))
     for app in {mount.function: mount.app for mount in mounts}.values():
         app.warm()  # type: ignore[attr-defined]  # every app.py makes a SceauApp; a start that can't work fails here
+    tasks = list(scheduled_functions(stage))
     timeouts = {name: function.timeout_seconds for name, function in stage.file.functions.items()}
     log.log(log.LogEvent.STARTED, stage=stage.name, functions=len(timeouts))
+    for task in tasks:
+        start_schedule(task)
     return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
 
 
@@ -46,6 +50,16 @@ def mount_functions(stage: Stage) -> Iterator[Mount]:
         app = load_app(stage.base / "functions" / name / "app.py", name).app
         for route in function.routes:
             yield Mount(name, app, route.method, route.path)
+
+
+def scheduled_functions(stage: Stage) -> Iterator[Scheduled]:
+    """Every function that the chalicefile declares with a schedule, built: a start that can't work fails here."""
+    for name, function in stage.file.functions.items():
+        if function.schedule is not None:
+            module = load_app(stage.base / "functions" / name / "app.py", name)
+            module.app.warm()
+            # A scheduled function's handler has its name: hosts call `app.<name>`.
+            yield Scheduled(name, function.schedule.every, getattr(module, name))
 
 
 def load_app(path: Path, function: str) -> ModuleType:

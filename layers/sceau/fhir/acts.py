@@ -66,6 +66,8 @@ def read_acts(root: etree._Element) -> Acts:
     """
     codes = _Codes()
     for event in root.iterfind(f"{_V3}documentationOf/{_V3}serviceEvent"):
+        if not codes.may_go_on():
+            break
         if event.get("moodCode", "EVN") == "EVN" and event.get("nullFlavor") is None:
             codes.take(event.find(_CODED))
     body = root.find(f"{_V3}component/{_V3}structuredBody")
@@ -162,7 +164,7 @@ class _Codes:
     def notes(self) -> Iterator[str]:
         """Yield what the sender should know."""
         if self.malformed:
-            yield f"{self.malformed} codes of acts or results in the CDA document are malformed: event lacks them"
+            yield f"malformed codes of acts or results in the CDA document, which event lacks: {self.malformed}"
         if self.cut:
             yield (
                 f"the CDA document codes more than {MAX_CODES} acts and results, or has more than {MAX_ELEMENTS} "

@@ -25,6 +25,7 @@ from sceau.fhir.parse import Body, Json
 from sceau.fhir.patient import read_traits
 from sceau.fhir.references import Scope, patient_named_by, people_of, scope_of
 from sceau.fhir.rules import ends_before_start
+from sceau.fhir.search.dates import LAST_MILLISECOND
 from sceau.fhir.terms import period_term
 from sceau.fhir.times import instant
 from sceau.records.ids import ID_PATTERN, document_id
@@ -206,6 +207,10 @@ def _period(provision: Provision, findings: Findings) -> tuple[int | None, int |
     for name, millis in (("start", start), ("end", end)):
         if millis is not None and millis < 0:
             findings.error("before 1970", f"Consent.provision.period.{name}", code="value")
+    if start is not None and start > LAST_MILLISECOND:
+        findings.error("after the year 9999", "Consent.provision.period.start", code="value")
+    if end is not None and end > LAST_MILLISECOND:
+        end = None  # 9999-12-31 is how many write "for ever", and no moment follows it that could be kept
     return start, end
 
 

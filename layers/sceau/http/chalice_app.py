@@ -131,7 +131,7 @@ class ScheduledApp(Chalice):
         """Do it once; return its figures. Raises TaskFailed, so that the host counts and reports the failure too."""
         try:
             return self._build.value()()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged without its message, and told on
             kind = type(error).__name__
             log(LogEvent.TASK_FAILED, function=self.app_name, error=kind, place=place_of(error))
             raise TaskFailed(f"{self.app_name}: {kind}") from None

@@ -48,6 +48,7 @@ class Ingest:
             accepted_ins_systems=self._built.runtime.spec.identifiers,
             strict=is_strict(call.request),
             received=call.now,
+            custodian=_structure(call),
         )
         published = self._publish(call, submission)
         resources = self._resources(call, published) if wants_representation(call.request) else None
@@ -70,6 +71,7 @@ class Ingest:
             accepted_ins_systems=self._built.runtime.spec.identifiers,
             strict=is_strict(call.request),
             received=call.now,
+            custodian=_structure(call),
             source_id=Identifier(_URI, f"{self._built.runtime.origin}/#client-{call.actor.client_id}"),
         )
         published = self._publish(call, submission)
@@ -110,3 +112,8 @@ class Ingest:
         blob = published.dossier.sets.blob(published.set_id)
         found[published.set_id] = submission_set(row, blob, record_id=call.record_id or "")
         return found
+
+
+def _structure(call: Call) -> Identifier | None:
+    """The token's structure: the custodian of what names none (api.md, "Transaction bundle"). Of several, the first."""
+    return call.actor.structures[0] if call.actor.structures else None

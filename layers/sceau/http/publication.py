@@ -123,8 +123,8 @@ class _Attempt:
     def _repeated(self, dossier: Dossier) -> Published | None:
         """What the same submission became the first time; None for a new one. A half-known one: FhirError 409.
 
-        The same: every business identifier is there, on entries with the same bytes, in one set with the same
-        identifiers and no further entries (api.md, 409).
+        The same: every business identifier is there, on entries with the same bytes that replaced the same entries, in
+        one set with the same identifiers and no further entries (api.md, 409).
         """
         owners = [dossier.find(document.identifiers[0]) for document in self._submission.documents]
         others = [
@@ -149,7 +149,12 @@ class _Attempt:
             row.document.sha256 == document.sha256 and tuple(row.identifiers) == tuple(document.identifiers)
             for row, document in zip(entries, self._submission.documents, strict=True)
         )
-        if not same_sets or not same_bytes or found.depositor != self._call.actor.client_id:
+        same_replaced = all(
+            frozenset(row.replaces) == frozenset(self._resolve(dossier, target) for target in document.replaces)
+            for row, document in zip(entries, self._submission.documents, strict=True)
+        )
+        same_content = same_bytes and same_replaced
+        if not same_sets or not same_content or found.depositor != self._call.actor.client_id:
             raise conflict("a business identifier of the submission is in the record already, with other content")
         replaced = frozenset(entry_id for row in entries for entry_id in row.replaces)
         return Published(dossier, found.id, tuple(row.id for row in entries), self._named(dossier, replaced))
@@ -243,7 +248,14 @@ class _Attempt:
         after = dossier.with_head(head)
         depositor = tuple(StoredIdentifier(system=one.system, value=one.value) for one in call.actor.structures)
         for sealed, document, replaced in zip(self._sealed, self._submission.documents, targets, strict=True):
-            now = EntryVersion(version=1, updated=millis, event=event, status="current", labels=document.labels)
+            now = EntryVersion(
+                version=1,
+                updated=millis,
+                event=event,
+                status="current",
+                labels=document.labels,
+                archived=document.archived,
+            )
             row = EntryRow(
                 id=sealed.entry_id,
                 now=now,

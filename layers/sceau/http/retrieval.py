@@ -27,7 +27,7 @@ from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.capability import capability_statement
 from sceau.http.chalice_app import Handler
-from sceau.http.message import FHIR_JSON, JSON, Answer, Request, resource_answer
+from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer, resource_answer
 from sceau.http.negotiation import accepts, require_json_answer
 from sceau.http.reading import RecordReader, parameters, patient_identifier
 from sceau.http.refusals import not_found
@@ -51,6 +51,7 @@ class Retrieval:
     def __init__(self, built: Built) -> None:
         self._reader = RecordReader(built)
         self._origin = built.runtime.origin
+        self._routes = built.runtime.routes
         self._capabilities = capability_statement(
             built.runtime.routes, origin=built.runtime.origin, now=built.runtime.clock()
         )
@@ -60,6 +61,24 @@ class Retrieval:
         """`GET /fhir/metadata`: what this service can do, for anybody."""
         require_json_answer(request)
         return resource_answer(200, self._capabilities, {"Cache-Control": "public, max-age=60"})
+
+    @public
+    def openapi(self, _: Request) -> Answer:
+        """`GET /openapi.json`."""
+        return json_answer(200, self._description(), {"Cache-Control": "public, max-age=60"}, JSON)
+
+    @public
+    def openapi_page(self, _: Request) -> Answer:
+        """`GET /openapi.html`."""
+        from sceau.http.openapi_page import PAGE_HEADERS, openapi_page
+
+        return Answer(200, openapi_page(self._description()), "text/html; charset=utf-8", PAGE_HEADERS)
+
+    def _description(self) -> Json:
+        from sceau import __version__
+        from sceau.http.openapi import openapi  # imported when asked for: a cold start has no need of it
+
+        return openapi(self._routes, origin=self._origin, version=__version__)
 
     def find_patient(self, call: Call) -> Answer:
         """TD0.2: is there a record, and what may I do there. A searchset of 0 or 1 Patient."""
@@ -238,8 +257,9 @@ def _names_documents(query: Query) -> bool:
 
 def _document_form(request: Request, content_type: str) -> str:
     """What to send: the document's own type, or FHIR. Raises FhirError 406."""
-    own = (content_type, "text/xml") if content_type == "application/xml" else (content_type,)
-    offers = (*own, FHIR_JSON, JSON)
+    own = content_type.partition(";")[0]  # text has its charset, which is no matter of negotiation
+    alias = ("text/xml",) if own == "application/xml" else ()
+    offers = (own, *alias, FHIR_JSON, JSON)
     wanted = accepts(request.header("accept"), offers)
     if wanted is None:
         text = f"the document is {content_type}; it can also be had as {FHIR_JSON}"

@@ -21,7 +21,7 @@ from sceau.records.ids import encode_id
 from sceau.records.sweep import Budget, RecordsTally, Tally, sweep_documents, sweep_marks
 
 LONGEST_RUN: Final = timedelta(minutes=4)
-"""A third for each kind of object: a flood of one must not keep the others waiting. The function's timeout is longer."""
+"""A third for each kind of object: a flood of one must not keep the others waiting. The function may run longer."""
 
 MOST_MARKS: Final = 100_000
 """Marks of one kind that a run deletes."""

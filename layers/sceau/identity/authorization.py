@@ -170,8 +170,8 @@ class AuthorizationServer:
         except TokenRefused:
             return None  # unknown or expired: nothing is left to revoke (RFC 7009, section 2.2)
         if found.claims.client_id != act.client.registered.client_id:
-            text = "the token was issued to another client"
-            raise OAuthRefusal(OAuthError.UNAUTHORIZED_CLIENT, Reason.TOKEN_OF_ANOTHER_CLIENT, text)
+            other = "the token was issued to another client"
+            raise OAuthRefusal(OAuthError.UNAUTHORIZED_CLIENT, Reason.TOKEN_OF_ANOTHER_CLIENT, other)
         act.token_id, act.record_id = found.claims.jti, found.claims.extensions.ihe_iua.person_id
         act.scopes = tuple(sorted(actor_of(found.claims).scopes))
         event_id = act.trace(TokenOutcome.SUCCESS, Reason.REVOKED)

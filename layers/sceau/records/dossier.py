@@ -39,14 +39,14 @@ class Dossier:
     """One version of a record. Changing methods return a new value; nothing is shared that could be altered.
 
     `object_names`: the document objects that this version reaches, sorted. `identifiers`: from a business identifier's
-    hash to the entry or set that carries it (unique within the record, api.md).
+    hash to the 16 bytes of the id that carries it, an entry's or a set's (unique within the record, api.md).
     """
 
     head: DossierHead
     entries: PackedTable[EntryRow] = field(default_factory=_entries)
     sets: PackedTable[SetRow] = field(default_factory=_sets)
     object_names: tuple[str, ...] = ()
-    identifiers: Mapping[bytes, str] = field(default_factory=dict)
+    identifiers: Mapping[bytes, bytes] = field(default_factory=dict)
 
     @property
     def record_id(self) -> str:
@@ -54,7 +54,8 @@ class Dossier:
 
     def find(self, identifier: StoredIdentifier) -> str | None:
         """The id of the entry or submission set that carries a business identifier, or None."""
-        return self.identifiers.get(_hash(identifier))
+        owner = self.identifiers.get(_hash(identifier))
+        return None if owner is None else encode_id(owner)
 
     def with_head(self, head: DossierHead) -> Dossier:
         """The same content under another head."""
@@ -79,10 +80,10 @@ class Dossier:
         """An existing entry with new values. Its identifiers and its document can't change here. Raises KeyError."""
         return replace(self, entries=self.entries.replaced(row))
 
-    def _claimed(self, owner: str, identifiers: Iterable[StoredIdentifier]) -> Mapping[bytes, str]:
-        claimed = dict(self.identifiers)
+    def _claimed(self, owner: str, identifiers: Iterable[StoredIdentifier]) -> Mapping[bytes, bytes]:
+        claimed, own = dict(self.identifiers), decode_id(owner)
         for identifier in identifiers:
-            if claimed.setdefault(_hash(identifier), owner) != owner:
+            if claimed.setdefault(_hash(identifier), own) != own:
                 raise DuplicateIdentifier("a business identifier stands in the record already")
         return claimed
 
@@ -117,7 +118,7 @@ def split_object(data: bytes) -> tuple[bytes, tuple[str, ...], bytes]:
 def encode(dossier: Dossier) -> bytes:
     """The plaintext that is sealed."""
     head = dossier.head.model_dump_json(exclude_defaults=True).encode()
-    identifiers = b"".join(_IDENTIFIER.pack(key, decode_id(owner)) for key, owner in dossier.identifiers.items())
+    identifiers = b"".join([key + owner for key, owner in dossier.identifiers.items()])
     return b"".join(
         (
             _MAGIC,
@@ -145,7 +146,7 @@ def decode(plaintext: bytes, object_names: tuple[str, ...]) -> Dossier:
         view = view[_LENGTH.size :]
         if len(view) != count * _IDENTIFIER.size:
             raise RecordDamaged("a dossier is cut, or longer than it says")
-        identifiers = {key: encode_id(owner) for key, owner in _IDENTIFIER.iter_unpack(view)}
+        identifiers = dict(_IDENTIFIER.iter_unpack(view))
     except (struct.error, ValidationError):
         raise RecordDamaged("a dossier that is not of its format") from None
     return Dossier(head, entries, sets, object_names, identifiers)

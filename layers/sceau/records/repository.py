@@ -1,4 +1,4 @@
-"""Load a record and commit its next version; seal and read its documents. The only code but `sweep` that touches `records/`."""
+"""Load a record and commit its next version; seal and read its documents. Only `sweep` touches `records/` beside it."""
 
 from __future__ import annotations
 

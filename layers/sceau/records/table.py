@@ -11,9 +11,8 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import accumulate
-from typing import Generic, TypeVar
+from itertools import accumulate, pairwise
+from typing import Generic, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,8 +28,7 @@ MAX_BLOB_BYTES = 8 * 1024 * 1024
 RowT = TypeVar("RowT", EntryRow, SetRow)
 
 
-@dataclass(frozen=True, slots=True)
-class _Slot:
+class _Slot(NamedTuple):
     key: bytes
     row: bytes
     blob: bytes
@@ -112,11 +110,9 @@ class PackedTable(Generic[RowT]):
     def encode(self) -> Iterable[bytes]:
         """The table's bytes, in pieces."""
         yield _COUNT.pack(len(self._slots))
-        yield b"".join(_KEY.pack(slot.key, len(slot.row), len(slot.blob)) for slot in self._slots)
-        for slot in self._slots:
-            yield slot.row
-        for slot in self._slots:
-            yield slot.blob
+        yield b"".join([_KEY.pack(key, len(row), len(blob)) for key, row, blob in self._slots])
+        yield from (slot.row for slot in self._slots)
+        yield from (slot.blob for slot in self._slots)
 
     @classmethod
     def decode(cls, model: type[RowT], data: memoryview) -> tuple[PackedTable[RowT], memoryview]:
@@ -133,13 +129,12 @@ class PackedTable(Generic[RowT]):
         blob_ends = list(accumulate((length for _, _, length in keys), initial=row_ends[-1]))
         if blob_ends[-1] > len(data):
             raise RecordDamaged("a table of the dossier is cut")
+        packed = bytes(data[: blob_ends[-1]])
         slots = tuple(
-            _Slot(
-                key,
-                bytes(data[row_ends[place] : row_ends[place + 1]]),
-                bytes(data[blob_ends[place] : blob_ends[place + 1]]),
+            _Slot(key, packed[row:row_end], packed[blob:blob_end])
+            for (key, _, _), (row, row_end), (blob, blob_end) in zip(
+                keys, pairwise(row_ends), pairwise(blob_ends), strict=True
             )
-            for place, (key, _, _) in enumerate(keys)
         )
         return cls(model, slots), data[blob_ends[-1] :]
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import pytest
 from chalice.app import Response as ChaliceResponse
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from sceau.http.call import Call
 from sceau.http.chalice_app import ANY, Handler, SceauApp, encode_body
@@ -215,6 +215,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cc", "Cs"], exclude_characters
 
 
 @given(TEXT)
+@example("a%2Fb")
+@example("%25")
 def test_a_path_parameter_is_decoded_once_on_both_ways(text: str) -> None:
     app = make_app()
     encoded = quote(text, safe="")

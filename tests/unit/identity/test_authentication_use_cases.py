@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -15,11 +16,15 @@ from urllib3 import HTTPHeaderDict
 from sceau.audit.balp import event_bytes
 from sceau.audit.errors import JournalUnavailable
 from sceau.audit.facts import EventFacts, Identifier, Server
-from sceau.http.authentication import LARGEST_FORM_BYTES, Authentication, answered
+from sceau.cli.devissuer import IssuerSecrets
+from sceau.http.authentication import LARGEST_FORM_BYTES, Authentication, answered, build
 from sceau.http.message import Answer, Request
+from sceau.http.runtime import Runtime
 from sceau.identity.client import ApiClient, Prover, SigningKey, TokenClient, TokenNotGiven, generate_client_key
 from sceau.identity.errors import ResourceRefusal, Unavailable
-from unit.identity.identity_world import INS, ORIGIN, PRACTICE, SETTINGS, World, key_of
+from sceau.stage import scoped_keys, scoped_store
+from sceau_schemas.deployment import read_chalicefile
+from unit.identity.identity_world import INS, ORIGIN, PRACTICE, SETTINGS, World, key_of, make_world
 
 EVENT_ID = "019ca5c8-6a40-7123-8456-789abcdef012"
 
@@ -295,6 +300,43 @@ def test_revocation_answers_200_for_what_it_does_not_know(service: Service) -> N
     assert (answer.status, body(answer)["error"]) == (400, "unauthorized_client")
     mine = service.post(service.world.form(token=token), path="/oauth/revoke")
     assert (mine.status, mine.headers["Sceau-Trace"]) == (200, EVENT_ID)
+
+
+def test_the_function_is_built_and_serves_with_its_own_rights_only(
+    tmp_path: Path, issuer_secrets: IssuerSecrets
+) -> None:
+    world = make_world(tmp_path, issuer_secrets)
+    file = read_chalicefile(Path(__file__).resolve().parents[3] / "chalicefile")
+    rights, spec = file.functions["authentication"], file.stages["local"].model_copy(update={"origins": (ORIGIN,)})
+    runtime = Runtime(
+        "authentication",
+        "local",
+        spec,
+        scoped_store(world.store, rights),
+        scoped_keys(world.keys, rights),
+        clock=world.clock,
+    )
+    handle = build(runtime, pools=world.pool)
+    request = Request(
+        "POST",
+        "/oauth/token",
+        "",
+        {"content-type": ("application/x-www-form-urlencoded",), "dpop": (world.proof(),)},
+        urlencode(world.professional_form()).encode(),
+        "request-1",
+        "192.0.2.7",
+    )
+    answer = handle(request, Authentication.token)
+    assert answer.status == 200
+    revocation = replace(
+        request,
+        path="/oauth/revoke",
+        body=urlencode(world.form("hospital", token=body(answer)["access_token"])).encode(),
+    )
+    assert handle(revocation, Authentication.revoke).status == 200
+    events = list(world.store.inner.list("journal/events/"))
+    assert len(events) == 2
+    assert all(world.store.inner.locked_until(name) is not None for name in events)
 
 
 # --- events and logs -----------------------------------------------------------------------------------------------

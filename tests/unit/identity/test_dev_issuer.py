@@ -47,7 +47,7 @@ def test_it_starts_on_no_stage_but_a_local_one(issuer_secrets: IssuerSecrets, tm
         serve(issuer_secrets, tmp_path, stage_host=host)
 
 
-@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1"])  # noqa: S104 - it must not bind there
+@pytest.mark.parametrize("address", ["0.0.0.0", "192.0.2.1", "::1", "::"])  # noqa: S104 - it must not bind there
 def test_it_listens_on_the_loopback_only(issuer_secrets: IssuerSecrets, tmp_path: Path, address: str) -> None:
     with pytest.raises(DevIssuerRefused, match="loopback"):
         serve(issuer_secrets, tmp_path, host=address)

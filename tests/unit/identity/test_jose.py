@@ -178,6 +178,9 @@ def rsa(bits: int = 2048) -> dict[str, Any]:
         pytest.param({"crv": "P-384"}, id="other curve"),
         pytest.param({"crv": ["P-256"]}, id="curve of another type"),
         pytest.param({"x": "AA"}, id="short coordinate"),
+        pytest.param(
+            {"x": part(b"\0" + jose.decode_part(KEY.public_jwk()["x"]))}, id="coordinate with a zero in front"
+        ),
         pytest.param({"x": None}, id="no coordinate"),
         pytest.param({"y": KEY.public_jwk()["x"]}, id="point off the curve"),
         pytest.param({"x": KEY.public_jwk()["x"] + "="}, id="padded coordinate"),

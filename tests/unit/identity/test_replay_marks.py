@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, strategies as st
 
 from fakes.clock import ManualClock
 from fakes.objects import Fault, MemoryStore, PolicingStore, on
 from sceau.identity.errors import Replayed, Unavailable
-from sceau.identity.replay import MarkKind, ReplayMarks, is_sweepable, mark_name
+from sceau.identity.replay import SWEEP_MARGIN, MarkKind, ReplayMarks, is_sweepable, mark_name
 from sceau.objects.scoped import StoreOperation
 
 EXPIRES = datetime(2026, 3, 2, 9, 31, 20, tzinfo=UTC)
@@ -68,3 +69,28 @@ def test_a_mark_is_swept_five_minutes_after_its_minute_and_not_before() -> None:
     end = datetime(2026, 3, 2, 9, 37, tzinfo=UTC)
     assert is_sweepable(name, end)
     assert not is_sweepable(name, end - timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "replay/note",
+        "replay/20260302T0931",
+        "replay/2026-03-02T09:31/a",
+        "replay/260302T0931/a",
+        "replay/20260302T09310/a",
+        "20260302T0931/a",
+        "other/replay/20260302T0931/a",
+    ],
+)
+def test_what_is_not_named_like_a_mark_is_never_swept(name: str) -> None:
+    assert not is_sweepable(name, datetime(2126, 1, 1, tzinfo=UTC))
+
+
+@given(after=st.timedeltas(timedelta(0), timedelta(days=400)), late=st.integers(0, 600))
+def test_a_mark_outlives_what_it_marks_by_the_margin(after: timedelta, late: int) -> None:
+    expires = EXPIRES + after
+    now = expires + timedelta(seconds=late)
+    swept = is_sweepable(mark_name(MarkKind.PROOF, expires, "a"), now)
+    assert not (swept and now < expires + SWEEP_MARGIN)
+    assert swept or now < expires + SWEEP_MARGIN + timedelta(minutes=1)

@@ -170,6 +170,7 @@ def test_when_the_disk_is_away_nothing_is_called_absent_and_nothing_is_made(root
     operations: list[Callable[[], object]] = [
         lambda: store.read("records/a/dossier"),
         lambda: store.locked_until("records/a/dossier"),
+        lambda: store.written_at("records/a/dossier"),
         lambda: store.delete("records/a/dossier"),
         lambda: store.extend_lock("records/a/dossier", datetime(2030, 1, 1, tzinfo=UTC)),
         lambda: store.create("records/a/documents/b", b""),
@@ -449,6 +450,27 @@ def test_content_is_whole_when_the_kernel_takes_it_in_pieces(
     data = bytes(range(256)) * 4
     store.create("probe/a", data)
     assert store.read("probe/a").data == data
+
+
+# --- age ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_object_was_written_when_its_file_says_so(root: Path, store: FilesystemStore) -> None:
+    store.create(NAME, b"")
+    os.utime(root / "objects" / NAME, (1_772_443_800.25, 1_772_443_800.25))
+    assert store.written_at(NAME) == datetime(2026, 3, 2, 9, 30, 0, 250_000, tzinfo=UTC)
+
+
+def test_a_folder_has_no_age_and_a_disk_that_fails_is_not_absence(
+    store: FilesystemStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create("probe/a", b"")
+    with pytest.raises(ObjectAbsent):
+        store.written_at("probe")
+    Failing(monkeypatch, "stat", errno.EIO, lambda path: str(path).endswith("/probe/a"))
+    with pytest.raises(ObjectStoreUnavailable) as raised:
+        store.written_at("probe/a")
+    assert not raised.value.maybe_written
 
 
 # --- temporary files and listing ---------------------------------------------------------------------------------

@@ -79,14 +79,16 @@ def test_calls_are_recorded_numbered_and_counted(store: PolicingStore) -> None:
     list(store.list("records/"))
     store.create(EVENT, b"", locked_until=UNTIL)
     store.locked_until(EVENT)
+    store.written_at(EVENT)
     assert store.calls == [
         Call(1, StoreOperation.CREATE, DOCUMENT),
         Call(2, StoreOperation.READ, DOCUMENT),
         Call(3, StoreOperation.LIST, "records/"),
         Call(4, StoreOperation.CREATE_LOCKED, EVENT),
         Call(5, StoreOperation.READ, EVENT),
+        Call(6, StoreOperation.LIST, EVENT),
     ]
-    assert store.count() == 5
+    assert store.count() == 6
     assert store.count(StoreOperation.READ) == 2
     assert store.count(prefix="records/") == 3
     assert store.count(StoreOperation.READ, "journal/") == 1
@@ -111,7 +113,11 @@ def test_each_fault_does_what_it_says(store: PolicingStore, fault: Fault, writte
 def test_a_read_or_listing_that_fails_has_written_nothing(store: PolicingStore, fault: Fault) -> None:
     store.create(DOCUMENT, b"")
     store.faults = lambda _: fault
-    for act in (lambda: store.read(DOCUMENT), lambda: list(store.list("records/"))):
+    for act in (
+        lambda: store.read(DOCUMENT),
+        lambda: store.written_at(DOCUMENT),
+        lambda: list(store.list("records/")),
+    ):
         with pytest.raises(ObjectStoreUnavailable) as raised:
             act()
         assert not raised.value.maybe_written

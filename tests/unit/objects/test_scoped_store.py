@@ -22,6 +22,7 @@ ALL = frozenset(StoreOperation)
 CALLS: list[tuple[StoreOperation, Callable[[ObjectStore, str], object]]] = [
     (StoreOperation.READ, lambda store, name: store.read(name)),
     (StoreOperation.READ, lambda store, name: store.locked_until(name)),
+    (StoreOperation.LIST, lambda store, name: store.written_at(name)),
     (StoreOperation.CREATE, lambda store, name: store.create(name, b"")),
     (StoreOperation.CREATE, lambda store, name: store.create(name, b"", durable=False)),
     (StoreOperation.CREATE_LOCKED, lambda store, name: store.create(name, b"", locked_until=UNTIL)),
@@ -215,6 +216,7 @@ def test_what_is_allowed_is_passed_on_whole_and_answered_truly() -> None:
     scoped = ScopedStore(inner, parse_grants({"probe/": [*StoreOperation]}))
     scoped.create("probe/event", b"event", locked_until=UNTIL)
     assert inner.locked_until("probe/event") == UNTIL == scoped.locked_until("probe/event")
+    assert inner.written_at("probe/event") == CLOCK() == scoped.written_at("probe/event")
     with pytest.raises(ObjectLocked):
         scoped.delete("probe/event")
     tag = scoped.replace("probe/dossier", b"1", expected=None)
