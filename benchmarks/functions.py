@@ -51,7 +51,8 @@ class Functions:
     def session(self, actor: str, patient: str = "dominique") -> Session:
         """An actor with a fresh token."""
         settings = self.local.settings
-        service = _InProcess(str(settings.origin), str(settings.issuer), self.local.folder, self)
+        connections: Any = [self]
+        service = Service(str(settings.origin), str(settings.issuer), self.local.folder, connections)
         return Session(service, actor, patient=patient)
 
     def request(
@@ -118,14 +119,3 @@ def functions_of(
         for app in {mount.function: mount.app for mount in mounts}.values():
             app.warm()  # type: ignore[attr-defined]  # every app.py makes a SceauApp
         yield pool[0]
-
-
-@dataclass(frozen=True, slots=True)
-class _InProcess(Service):
-    """Where the functions are, for a session: its connections lead back to us."""
-
-    functions: Functions
-
-    def pool(self) -> Any:
-        """No connections."""
-        return self.functions

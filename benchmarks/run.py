@@ -39,7 +39,10 @@ def main(arguments: Sequence[str]) -> int:
     print(f"load {os.getloadavg()[0]:.2f} at the start (CPU per act compares across machines, rates do not)")
     served = [name for name in wanted if name in SERVED]
     if served:
-        with tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder, served_stage(Path(folder) / "stage") as stage:
+        with (
+            tempfile.TemporaryDirectory(prefix="sceau-bench-") as folder,
+            served_stage(Path(folder) / "stage") as stage,
+        ):
             over_https = OverHttps(stage, figures)
             for name in served:
                 SERVED[name](over_https)

@@ -34,7 +34,7 @@ FOLDERS = (
 
 
 NOT_DEFINED_HERE = ("TRE-R13-CommuneOM", "patient-birthPlace|4.0.1", "Unable to expand value set")
-"""What ../shared/profiles lacks: the list of communes, and HL7's birthPlace extension. Not judged is what needs them."""
+"""What ../shared/profiles lacks: the communes, and HL7's birthPlace extension. What needs them is not judged."""
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ PROFILES = {
 def test_an_answer_meets_its_profile(validate: Validate, answers: dict[str, Response], name: str) -> None:
     answer = answers[name]
     assert answer.status in (200, 201, 400, 403, 422), answer.data
-    print(*validate(answer.data, PROFILES[name]), sep="\n")
-    assert validate(answer.data, PROFILES[name]) == []
+    found = validate(answer.data, PROFILES[name])
+    assert [error for error in found if not any(part in error for part in NOT_DEFINED_HERE)] == []
 
 
 def test_the_validator_sees_what_is_broken(validate: Validate, answers: dict[str, Response]) -> None:

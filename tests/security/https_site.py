@@ -346,11 +346,11 @@ class Site:
         for function in ("authentication", "ingest", "retrieval", "consent", "traces"):
             assert self.http.request("GET", f"{self.origin}/healthz/{function}").status == 200
 
-    def raw(self, data: bytes) -> bytes:
-        """Bytes as they are over TLS; what comes back until the server closes, or has nothing more to say."""
+    def raw(self, data: bytes, origin: str | None = None) -> bytes:
+        """Bytes as they are over TLS; all that comes back until the server closes."""
         context = ssl.create_default_context(cafile=str(self.live.folder.authority))
         with (
-            socket.create_connection(("127.0.0.1", port_of(self.origin)), timeout=5) as plain,
+            socket.create_connection(("127.0.0.1", port_of(origin or self.origin)), timeout=5) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as secure,
         ):
             secure.sendall(data)
@@ -417,11 +417,9 @@ import os, sys
 from pathlib import Path
 from sceau.cli.serve import serve
 from sceau.stage import Settings
-certificate, key, port = sys.argv[1:]
 if __name__ == "__main__":
-    serve(
-        Settings.from_environ(os.environ), certificate=Path(certificate), key=Path(key), host="127.0.0.1", port=int(port)
-    )
+    certificate, key, port = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    serve(Settings.from_environ(os.environ), certificate=certificate, key=key, host="127.0.0.1", port=port)
 """
 
 

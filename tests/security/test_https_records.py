@@ -6,6 +6,7 @@ request and trace, the nonce and the date differ. (Times are not compared here.)
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from security.https_site import (
     FHIR,
     FORM,
     MASKED,
+    PATIENTS,
     WHEN,
     Answer,
     Holder,
@@ -231,6 +233,17 @@ def test_a_consent_of_another_record_can_not_be_withdrawn_nor_told_from_none(sit
     new = bodies.consent_grant(scene.own.patient, STRUCTURES["practice"])
     refused_call(other.ask("POST", "/fhir/Consent", new), 404)
     assert own.get(f"/fhir/Binary/{scene.visible}", Accept="*/*").status == 200
+
+
+def test_a_patient_opens_no_record_but_the_own_one(site: Site, scene: Scene) -> None:
+    """Neither one that is open nor one that is not; and the refusal does not tell which it was."""
+    basile = scene.other.holder()
+    answers = [
+        basile.ask("POST", "/fhir/Consent", bodies.consent_opening(PATIENTS[person]))
+        for person in ("dune", "dominique")
+    ]
+    refused_call(answers[0], 403)
+    assert same(answers[0]) == same(answers[1])
 
 
 def test_publishing_tells_nothing_of_what_one_did_not_write(site: Site, scene: Scene) -> None:
@@ -585,8 +598,6 @@ def test_a_page_token_stands_alone(twins: Twins, both: tuple[Holder, Holder], ad
 
 
 def test_a_page_token_carries_nothing_in_clear(twins: Twins, both: tuple[Holder, Holder]) -> None:
-    import base64
-
     first, _ = both
     token = page_of(first.get(f"/fhir/DocumentReference?patient={first.record}&_count=1&type=11502-2,11490-0"))
     raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))

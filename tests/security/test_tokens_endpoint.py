@@ -13,12 +13,15 @@ import pytest
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
+from sceau.identity import grants
 from sceau.identity.assertions import JWT_TYPE
+from sceau.identity.clients import KnownClient
 from sceau.identity.configuration import SealedObjects
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason
 from sceau.identity.facts import TokenAct, TokenOutcome
+from sceau.identity.grants import Asked
 from sceau.identity.nonce import NonceRole
-from sceau_schemas.configuration import ClientKind, StoredClient
+from sceau_schemas.configuration import Client, ClientKind, StoredClient
 from unit.identity import conftest
 from unit.identity.identity_world import (
     HOSPITAL,
@@ -341,6 +344,28 @@ def test_an_operations_client_whose_registration_was_written_past_the_check(worl
     assert found is not None
     objects.write("jobs", StoredClient(client=bad), expected=found[1])
     not_authenticated(world, world.form("jobs", scope="ops/Patient.r"), error=OAuthError.TEMPORARILY_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ceiling", "scope"),
+    [
+        (ClientKind.OPERATIONS, "ops/*.cruds", "ops/Patient.r"),
+        (ClientKind.OPERATIONS, "ops/*.cruds", "ops/*.r"),
+        (ClientKind.OPERATIONS, "system/*.cruds", "system/Patient.r"),
+        (ClientKind.SOFTWARE, "user/*.cruds", "user/Patient.r"),
+    ],
+)
+def test_no_registration_whatever_it_says_opens_another_level_or_health_data_to_operations(
+    kind: ClientKind, ceiling: str, scope: str
+) -> None:
+    """The grants don't rely on what registration checked before."""
+    registered = Client.model_construct(
+        client_id="x", name="x", kind=kind, keys=(), scopes=(ceiling,), grants=("client_credentials",)
+    )
+    asked = Asked({"grant_type": "client_credentials", "scope": scope}, KnownClient(registered, ()), "", None, None)
+    with pytest.raises(OAuthRefusal) as refusal:
+        grants.requested_scopes(asked)
+    assert refusal.value.error is OAuthError.INVALID_SCOPE
 
 
 def test_an_operations_client_that_names_a_patient(world: World) -> None:

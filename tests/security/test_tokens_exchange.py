@@ -290,6 +290,7 @@ def test_with_several_structures_in_common_the_actor_token_picks_one(world: Worl
     [
         pytest.param({"signer": "thief"}, id="signed by somebody else"),
         pytest.param({"client_id": "hospital"}, id="of another client"),
+        pytest.param({"iss": "hospital"}, id="in the name of another client"),
         pytest.param({"aud": [TOKEN_URL]}, id="audience as an array"),
         pytest.param({"aud": "https://other.example"}, id="for another server"),
         pytest.param({"exp": 1}, id="expired"),

@@ -253,7 +253,7 @@ class DevIssuer:
         try:
             asked = json.loads(body)
             token = self.token_for(str(asked["person"]), str(asked["azp"]))
-        except (ValueError, TypeError, LookupError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             people = ", ".join([*PATIENTS, *PROFESSIONALS])
             return 400, {
                 "error": "invalid_request",

@@ -145,6 +145,7 @@ def _served(options: argparse.Namespace) -> Iterator[_Local]:
             yield _Local(settings, stage, service, running)
         finally:
             running.stop()
+            service.close()
 
 
 def _service(stage: Stage, folder: LocalFolder) -> Service:

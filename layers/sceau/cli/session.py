@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,12 +32,26 @@ class Service:
     origin: str
     issuer: str
     folder: LocalFolder
+    _pools: list[urllib3.PoolManager] = field(default_factory=list, repr=False, compare=False)
 
     def pool(self) -> urllib3.PoolManager:
-        """Connections that trust the stage's own authority and no other."""
-        return urllib3.PoolManager(
-            cert_reqs="CERT_REQUIRED", ca_certs=str(self.folder.authority), retries=False, timeout=60.0
-        )
+        """Connections that trust the stage's own authority and no other: one pool, shared by all threads."""
+        if not self._pools:
+            self._pools.append(
+                urllib3.PoolManager(
+                    cert_reqs="CERT_REQUIRED",
+                    ca_certs=str(self.folder.authority),
+                    retries=False,
+                    timeout=60.0,
+                    maxsize=64,
+                )
+            )
+        return self._pools[0]
+
+    def close(self) -> None:
+        """Close the connections that are open."""
+        for pool in self._pools:
+            pool.clear()
 
 
 def ins_of(person: str) -> str:

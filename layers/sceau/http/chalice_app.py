@@ -39,7 +39,8 @@ class SceauApp(Chalice):
     """One function's Chalice app. `build` makes what serves its requests, once, at the first request."""
 
     def __init__(self, name: str, build: Callable[[], Handler]) -> None:
-        super().__init__(app_name=name)
+        # `env`: Chalice would add its version to the process's AWS_EXECUTION_ENV, once more for every app in it.
+        super().__init__(app_name=name, env={})
         self.api.binary_types = ANY
         self.debug = False
         self._build = _Once(build)
@@ -123,7 +124,7 @@ class ScheduledApp(Chalice):
     """
 
     def __init__(self, name: str, build: Callable[[], Task]) -> None:
-        super().__init__(app_name=name)
+        super().__init__(app_name=name, env={})  # as above
         self.debug = False
         self._build = _Once(build)
 

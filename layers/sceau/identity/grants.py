@@ -66,7 +66,7 @@ class Grants:
         """Whom the token stands for. Raises OAuthRefusal, Unavailable."""
         _check_grant(asked)
         _check_parameters(asked.form, self._settings, asked.jkt)
-        scopes = _scopes(asked)
+        scopes = requested_scopes(asked)
         if asked.form["grant_type"] == CLIENT_CREDENTIALS:
             return self._for_client(asked, scopes)
         _check_exchange(asked.form)
@@ -191,8 +191,11 @@ def _check_exchange(form: Mapping[str, str]) -> None:
         raise _malformed("actor_token comes with actor_token_type, which is jwt")
 
 
-def _scopes(asked: Asked) -> tuple[str, ...]:
-    """The scopes of the token: those asked for, each of our grammar, of the client's level, and within its ceiling."""
+def requested_scopes(asked: Asked) -> tuple[str, ...]:
+    """The scopes of the token: those asked for, each of our grammar, of the client's level, and within its ceiling.
+
+    Raises OAuthRefusal (invalid_scope).
+    """
     given = asked.form.get("scope")
     if given is None:
         raise _refused(OAuthError.INVALID_SCOPE, Reason.SCOPE, "scope is needed")

@@ -136,17 +136,17 @@ def decode(plaintext: bytes, object_names: tuple[str, ...]) -> Dossier:
     """The dossier that `encode` wrote. Raises RecordDamaged."""
     if not plaintext.startswith(_MAGIC):
         raise RecordDamaged("a dossier of an unknown format")
-    view = memoryview(plaintext)[len(_MAGIC) :]
+    at = len(_MAGIC) + _LENGTH.size
     try:
-        (length,) = _LENGTH.unpack_from(view)
-        head = DossierHead.model_validate_json(bytes(view[_LENGTH.size : _LENGTH.size + length]))
-        entries, view = PackedTable.decode(EntryRow, view[_LENGTH.size + length :])
-        sets, view = PackedTable.decode(SetRow, view)
-        (count,) = _LENGTH.unpack_from(view)
-        view = view[_LENGTH.size :]
-        if len(view) != count * _IDENTIFIER.size:
+        (length,) = _LENGTH.unpack_from(plaintext, len(_MAGIC))
+        head = DossierHead.model_validate_json(plaintext[at : at + length])
+        entries, at = PackedTable.decode(EntryRow, plaintext, at + length)
+        sets, at = PackedTable.decode(SetRow, plaintext, at)
+        (count,) = _LENGTH.unpack_from(plaintext, at)
+        rest = plaintext[at + _LENGTH.size :]
+        if len(rest) != count * _IDENTIFIER.size:
             raise RecordDamaged("a dossier is cut, or longer than it says")
-        identifiers = dict(_IDENTIFIER.iter_unpack(view))
+        identifiers = dict(_IDENTIFIER.iter_unpack(rest))
     except (struct.error, ValidationError):
         raise RecordDamaged("a dossier that is not of its format") from None
     return Dossier(head, entries, sets, object_names, identifiers)

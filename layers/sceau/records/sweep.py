@@ -145,8 +145,10 @@ def _sweep_record(
         tally.kept += len(documents)
         return
     if listed is None:
+        # No act of ours leads here: a dossier was lost or taken away. Its documents may be all that is left to restore.
         tally.without_dossier.append(record_id)
-        listed = frozenset()
+        tally.kept += len(documents)
+        return
     for name in documents:
         if name in listed:
             tally.kept += 1

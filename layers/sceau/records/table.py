@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -28,35 +28,38 @@ MAX_BLOB_BYTES = 8 * 1024 * 1024
 RowT = TypeVar("RowT", EntryRow, SetRow)
 
 
-class _Slot(NamedTuple):
-    key: bytes
-    row: bytes
-    blob: bytes
-
-
 class PackedTable(Generic[RowT]):
-    """An immutable table of rows and blobs. Every change gives a new table and shares the untouched bytes."""
+    """An immutable table of rows and blobs. Every change gives a new table and shares the untouched bytes.
 
-    def __init__(self, model: type[RowT], slots: tuple[_Slot, ...] = ()) -> None:
+    `keys`, `rows`, `blobs`: side by side, in order of arrival, in the form in which they rest.
+    """
+
+    def __init__(
+        self,
+        model: type[RowT],
+        keys: tuple[bytes, ...] = (),
+        rows: tuple[bytes, ...] = (),
+        blobs: tuple[bytes, ...] = (),
+    ) -> None:
         self._model: type[RowT] = model
-        self._slots = slots
-        self._index: dict[bytes, int] = {slot.key: place for place, slot in enumerate(slots)}
-        if len(self._index) != len(slots):
+        self._keys, self._rows, self._blobs = keys, rows, blobs
+        self._index: dict[bytes, int] = dict(zip(keys, range(len(keys)), strict=True))
+        if len(self._index) != len(keys):
             raise RecordDamaged("an id stands twice in a table of the dossier")
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._keys)
 
     def __contains__(self, row_id: str) -> bool:
         return decode_id(row_id) in self._index
 
     def ids(self) -> list[str]:
         """All ids, in order of arrival."""
-        return [encode_id(slot.key) for slot in self._slots]
+        return [encode_id(key) for key in self._keys]
 
     def rows(self) -> list[RowT]:
         """All rows, in order of arrival. Raises RecordDamaged."""
-        data = b"[" + b",".join(slot.row for slot in self._slots) + b"]"
+        data = b"[" + b",".join(self._rows) + b"]"
         try:
             rows: list[RowT] = _list_adapter(self._model).validate_json(data)
         except ValidationError:
@@ -71,7 +74,7 @@ class PackedTable(Generic[RowT]):
         if position is None:
             return None
         try:
-            row: RowT = self._model.model_validate_json(self._slots[position].row)
+            row: RowT = self._model.model_validate_json(self._rows[position])
         except ValidationError:
             raise RecordDamaged("a row of the dossier is not of its format") from None
         if row.id != row_id:
@@ -85,7 +88,7 @@ class PackedTable(Generic[RowT]):
             raise KeyError(row_id)
         unpacker = zlib.decompressobj()
         try:
-            data = unpacker.decompress(self._slots[position].blob, MAX_BLOB_BYTES)
+            data = unpacker.decompress(self._blobs[position], MAX_BLOB_BYTES)
         except zlib.error:
             raise RecordDamaged("a blob of the dossier does not unpack") from None
         if not unpacker.eof:
@@ -97,52 +100,49 @@ class PackedTable(Generic[RowT]):
         key = decode_id(row.id)
         if key in self._index:
             raise DuplicateIdentifier("the id is taken")
-        slot = _Slot(key, _encode(row), zlib.compress(blob, 6))
-        return PackedTable(self._model, (*self._slots, slot))
+        packed = zlib.compress(blob, 6)
+        return PackedTable(self._model, (*self._keys, key), (*self._rows, _encode(row)), (*self._blobs, packed))
 
     def replaced(self, row: RowT) -> PackedTable[RowT]:
         """A table in which an existing row has new values; its blob stays. Raises KeyError."""
-        key = decode_id(row.id)
-        position: int = self._index[key]
-        slot = _Slot(key, _encode(row), self._slots[position].blob)
-        return PackedTable(self._model, (*self._slots[:position], slot, *self._slots[position + 1 :]))
+        position: int = self._index[decode_id(row.id)]
+        rows = (*self._rows[:position], _encode(row), *self._rows[position + 1 :])
+        return PackedTable(self._model, self._keys, rows, self._blobs)
 
     def encode(self) -> Iterable[bytes]:
         """The table's bytes, in pieces."""
-        yield _COUNT.pack(len(self._slots))
-        yield b"".join([_KEY.pack(key, len(row), len(blob)) for key, row, blob in self._slots])
-        yield from (slot.row for slot in self._slots)
-        yield from (slot.blob for slot in self._slots)
+        yield _COUNT.pack(len(self._keys))
+        yield b"".join(map(_KEY.pack, self._keys, map(len, self._rows), map(len, self._blobs)))
+        yield from self._rows
+        yield from self._blobs
 
     @classmethod
-    def decode(cls, model: type[RowT], data: memoryview) -> tuple[PackedTable[RowT], memoryview]:
-        """Return the table at the beginning of `data`, and what follows it. Raises RecordDamaged."""
+    def decode(cls, model: type[RowT], data: bytes, start: int) -> tuple[PackedTable[RowT], int]:
+        """Return the table at `start` of `data`, and where it ends. Raises RecordDamaged."""
         try:
-            (count,) = _COUNT.unpack_from(data)
-            keys_end = _COUNT.size + count * _KEY.size
-            if keys_end > len(data):
-                raise RecordDamaged("a table of the dossier is cut")
-            keys = list(_KEY.iter_unpack(data[_COUNT.size : keys_end]))
+            (count,) = _COUNT.unpack_from(data, start)
         except struct.error:
             raise RecordDamaged("a table of the dossier is cut") from None
-        row_ends = list(accumulate((length for _, length, _ in keys), initial=keys_end))
-        blob_ends = list(accumulate((length for _, _, length in keys), initial=row_ends[-1]))
+        first_key = start + _COUNT.size
+        first_row = first_key + count * _KEY.size
+        if first_row > len(data):
+            raise RecordDamaged("a table of the dossier is cut")
+        keys, rows, blobs = zip(*_KEY.iter_unpack(data[first_key:first_row]), strict=True) if count else ((), (), ())
+        row_ends = list(accumulate(rows, initial=first_row))
+        blob_ends = list(accumulate(blobs, initial=row_ends[-1]))
         if blob_ends[-1] > len(data):
             raise RecordDamaged("a table of the dossier is cut")
-        packed = bytes(data[: blob_ends[-1]])
-        slots = tuple(
-            _Slot(key, packed[row:row_end], packed[blob:blob_end])
-            for (key, _, _), (row, row_end), (blob, blob_end) in zip(
-                keys, pairwise(row_ends), pairwise(blob_ends), strict=True
-            )
-        )
-        return cls(model, slots), data[blob_ends[-1] :]
+        return cls(model, keys, _cut(data, row_ends), _cut(data, blob_ends)), blob_ends[-1]
 
     def _position(self, row_id: str) -> int | None:
         try:
             return self._index.get(decode_id(row_id))
         except ValueError:
             return None
+
+
+def _cut(data: bytes, ends: list[int]) -> tuple[bytes, ...]:
+    return tuple([data[begin:end] for begin, end in pairwise(ends)])
 
 
 def _encode(row: EntryRow | SetRow) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from chalice.app import Response as ChaliceResponse
 from hypothesis import example, given, strategies as st
 
 from sceau.http.call import Call
-from sceau.http.chalice_app import ANY, Handler, SceauApp, encode_body
+from sceau.http.chalice_app import ANY, Handler, SceauApp, ScheduledApp, encode_body
 from sceau.http.gateway import Gateway, Mount
 from sceau.http.message import Answer, Request, json_answer
 from unit.http.http_world import (
@@ -32,11 +33,6 @@ from unit.http.http_world import (
 
 SECRET = "S3CRET-of-the-caller"
 UseCase = Callable[[Any, Any], Answer]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_EXECUTION_ENV", "test")  # each app writes it
 
 
 @pytest.fixture
@@ -94,6 +90,14 @@ def gateway_of(app: SceauApp) -> Gateway:
         Mount("test", app, "GET", "/healthz/test"),
     ]
     return Gateway(mounts, largest_body_bytes=LIMIT, timeouts_seconds={"test": 10})
+
+
+def test_making_an_app_leaves_the_process_s_environment_alone() -> None:
+    # Chalice appends to AWS_EXECUTION_ENV: with many apps in one process it outgrows what a new process may be given.
+    before = dict(os.environ)
+    make_app()
+    ScheduledApp("test", lambda: dict)
+    assert dict(os.environ) == before
 
 
 # Threads
