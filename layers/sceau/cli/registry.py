@@ -10,25 +10,61 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sceau.envelope.messages import Envelope
 from sceau.identity.clients import ClientRefused, ClientStore
 from sceau.identity.issuers import IssuerRefused, IssuerStore
+from sceau.objects.ports import ObjectStore
 from sceau.stage import SettingsError, Stage
 from sceau_schemas.configuration import Client, TrustedIssuer
 
 _SECRET = "(kept sealed)"  # noqa: S105 - what is printed in a secret's place
 
 
+class _Store(Protocol):
+    """What ClientStore and IssuerStore have in common."""
+
+    def get(self, name: str, /) -> Any: ...
+
+    def list(self) -> Any: ...
+
+    def put(self, one: Any, /) -> None: ...
+
+    def remove(self, name: str, /) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Registry:
+    """One kind of registration: how it is called, where it rests, what it is, and how a line of the list shows one."""
+
+    what: str
+    store: Callable[[ObjectStore, Envelope], _Store]
+    model: type[BaseModel]
+    name_of: Callable[[Any], str]
+    line: Callable[[Any], str]
+
+
+_REGISTRIES = {
+    "clients": _Registry(
+        "client", ClientStore, Client, lambda one: one.client_id, lambda one: f"{one.kind.value:<22} {one.name}"
+    ),
+    "issuers": _Registry(
+        "issuer", IssuerStore, TrustedIssuer, lambda one: one.name, lambda one: f"{one.kind:<22} {one.issuer}"
+    ),
+}
+
+
 def add_registry_commands(
     commands: Any, common: Callable[[argparse.ArgumentParser], None], load: Callable[[argparse.Namespace], Stage]
 ) -> None:
     """Add the two commands with their actions list, show, put and remove."""
-    for name, what, run in (("clients", "client", _clients), ("issuers", "issuer", _issuers)):
+    for name, registry in _REGISTRIES.items():
+        what = registry.what
         command = commands.add_parser(name, help=f"list, show, put or remove a registered {what}")
         actions = command.add_subparsers(dest="action", required=True)
         for action, argument, text in (
@@ -41,70 +77,41 @@ def add_registry_commands(
             common(one)
             if argument is not None:
                 one.add_argument("name", metavar=argument.upper())
-            one.set_defaults(run=lambda options, run=run: run(options, load(options)))
+            one.set_defaults(run=lambda options, registry=registry: _run(options, load(options), registry))
 
 
-def _clients(options: argparse.Namespace, stage: Stage) -> int:
+def _run(options: argparse.Namespace, stage: Stage, registry: _Registry) -> int:
     tool = stage.tool("operations")
-    store = ClientStore(tool.store, Envelope(tool.keys))
+    store = registry.store(tool.store, Envelope(tool.keys))
     if options.action == "list":
-        for client in store.list():
-            print(
-                f"{client.client_id:<24} {client.kind.value:<22} {'' if client.enabled else 'disabled '}{client.name}"
-            )
-        return 0
-    if options.action == "put":
-        client = _read(options.name, Client)
+        for one in store.list():
+            print(f"{registry.name_of(one):<24} {'' if one.enabled else 'disabled '}{registry.line(one)}")
+    elif options.action == "put":
+        given = _read(options.name, registry.model)
         try:
-            store.put(client)
-        except ClientRefused as error:
+            store.put(given)
+        except (ClientRefused, IssuerRefused) as error:
             raise SettingsError(str(error)) from None
-        print(f"client {client.client_id} is registered; functions see it within 60 s")
-        return 0
-    if options.action == "remove":
-        return _removed("client", options.name, store.remove(options.name))
-    found = store.get(options.name)
-    if found is None:
-        raise SettingsError(f"there is no client {options.name}")
-    print(found.model_dump_json(indent=2))
+        print(f"{registry.what} {registry.name_of(given)} is registered; functions see it within 60 s")
+    elif options.action == "remove":
+        if not store.remove(options.name):
+            raise SettingsError(f"there is no {registry.what} {options.name}")
+        print(f"{registry.what} {options.name} is removed; functions see it within 60 s")
+    else:
+        found = store.get(options.name)
+        if found is None:
+            raise SettingsError(f"there is no {registry.what} {options.name}")
+        print(json.dumps(_without_secrets(found.model_dump(mode="json")), indent=2))
     return 0
 
 
-def _issuers(options: argparse.Namespace, stage: Stage) -> int:
-    tool = stage.tool("operations")
-    store = IssuerStore(tool.store, Envelope(tool.keys))
-    if options.action == "list":
-        for issuer in store.list():
-            print(f"{issuer.name:<24} {issuer.kind:<18} {'' if issuer.enabled else 'disabled '}{issuer.issuer}")
-        return 0
-    if options.action == "put":
-        issuer = _read(options.name, TrustedIssuer)
-        try:
-            store.put(issuer)
-        except IssuerRefused as error:
-            raise SettingsError(str(error)) from None
-        print(f"issuer {issuer.name} is trusted; functions see it within 60 s")
-        return 0
-    if options.action == "remove":
-        return _removed("issuer", options.name, store.remove(options.name))
-    found = store.get(options.name)
-    if found is None:
-        raise SettingsError(f"there is no issuer {options.name}")
-    shown = found.model_dump(mode="json")
+def _without_secrets(shown: dict[str, Any]) -> dict[str, Any]:
     if shown.get("introspection"):
         shown["introspection"]["password"] = _SECRET
-    print(json.dumps(shown, indent=2))
-    return 0
+    return shown
 
 
-def _removed(what: str, name: str, removed: bool) -> int:
-    if not removed:
-        raise SettingsError(f"there is no {what} {name}")
-    print(f"{what} {name} is removed; functions see it within 60 s")
-    return 0
-
-
-def _read(name: str, model: Any) -> Any:
+def _read(name: str, model: type[BaseModel]) -> Any:
     """A registration from a JSON file. Raises SettingsError that names the element, never its value."""
     try:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
