@@ -289,13 +289,13 @@ def test_unknown_anothers_and_masked_read_the_same(
 ) -> None:
     target = named(world, shelf)
     reference = physician.get(f"/fhir/{resource}/{altered(shelf.plain)}")
-    before = set(world.at_rest(""))
+    before = world.names()
     with world.refused(reason, of=shelf.patient) as since:
         answer = physician.get(f"/fhir/{resource}/{target}")
     issues(answer, 404)
     assert without_ids(answer) == without_ids(reference)
     # An event and the mark of the proof: nothing else was written, whatever it was.
-    written = sorted(name.partition("/")[0] for name in set(world.at_rest("")) - before)
+    written = sorted(name.partition("/")[0] for name in world.names() - before)
     assert written == ["journal", "replay"]
     assert since.event.patients == {shelf.record}
     if resource == "Bundle":

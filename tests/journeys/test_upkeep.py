@@ -79,27 +79,28 @@ def test_what_is_over_is_swept_and_what_was_published_stays(live: LiveStage) -> 
     yesterday = minute_of(datetime.now(UTC) - DAY)
     record = next(iter(stored)).split("/")[1]
     over = {f"replay/{yesterday}/{'a' * 64}", f"replay/20260101T0000/{'b' * 64}", f"revoked/{yesterday}/{'c' * 64}"}
-    over |= {document_name(record, NOBODY), document_name(NOBODY, NOBODY)}
-    # What is not: an upload that may be waiting for its commit; a token that was just revoked.
-    waiting = document_name(record, encode_id(bytes([7]) * 16))
+    over |= {document_name(record, NOBODY), document_name(record, encode_id(bytes([8]) * 16))}
+    # What is not: an upload that may wait for its commit; a document whose dossier is lost; a token just revoked.
+    waiting, orphan = document_name(record, encode_id(bytes([7]) * 16)), document_name(NOBODY, NOBODY)
     revoked = f"revoked/{minute_of(datetime.now(UTC) + timedelta(minutes=4))}/{'d' * 64}"
-    for name in sorted(over | {waiting, revoked}):
+    for name in sorted(over | {waiting, orphan, revoked}):
         store.create(name, b"")
-    for name in sorted(stored | {one for one in over if one.startswith("records/")}):
+    for name in sorted(stored | {orphan} | {one for one in over if one.startswith("records/")}):
         make_old(live, name, 3 * DAY)
     make_old(live, waiting, DAY - timedelta(minutes=1))
 
     done = upkeep_run(live)
 
     assert done.returncode == 1, "a folder without its dossier is told"
-    assert done.stderr == f"sceau: records/{NOBODY}/dossier is gone\n"
+    lost = f"sceau: records/{NOBODY}/dossier is gone; nothing of that record was deleted\n"
+    assert done.stderr == lost
     swept = {line.split()[0]: line.split()[-2:] for line in done.stdout.splitlines()[1:4]}
     assert swept["replay"][0] == "2"
     assert swept["revocations"] == ["1", "1"]
-    assert swept["documents"] == ["2", str(len(stored) + 1)]
+    assert swept["documents"] == ["2", str(len(stored) + 2)]
     assert not names(store, "") & over
     assert marks <= names(store, "replay/"), "marks of the last minutes are kept"
-    assert stored | {waiting} <= names(store, "records/")
+    assert stored | {waiting, orphan} <= names(store, "records/")
     assert revoked in names(store, "revoked/")
 
     # Every document of the journey is found and retrieved, by the service that ran all the while.
@@ -118,6 +119,10 @@ def test_what_is_over_is_swept_and_what_was_published_stays(live: LiveStage) -> 
     assert len(resources) >= 5
     assert set(documents.sent) <= retrieved
 
+    again = upkeep_run(live)
+    assert (again.returncode, again.stderr) == (1, lost), "told as long as it is so"
+    assert orphan in names(store, "records/")
+    store.delete(orphan)
     again = upkeep_run(live)
     assert (again.returncode, again.stderr) == (0, "")
 

@@ -22,6 +22,7 @@ import pytest
 
 from sceau.cli import bodies
 from sceau.cli.process import port_of
+from sceau.cli.samples import STRUCTURES
 from sceau.cli.samples.pdf import make_pdf
 from security.https_site import (
     FHIR,
@@ -300,18 +301,6 @@ SMALL: dict[str, bytes] = {
     "100,000 arrays inside each other": b"[" * 100_000 + b"]" * 100_000,
     "100,000 objects inside each other": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     "deep inside a resource": b'{"resourceType":"Bundle","entry":' + b"[" * 5000 + b"]" * 5000 + b"}",
-    "a number of 10^400": b'{"resourceType":"Consent","status":1e400}',
-    "a number of 10^999999999": b'{"resourceType":"Consent","status":1e999999999}',
-    "Infinity": b'{"resourceType":"Consent","status":Infinity}',
-    "a name twice": b'{"resourceType":"Consent","resourceType":"Bundle"}',
-    "a name twice, once escaped": b'{"resourceType":"Consent","\\u0072esourceType":"Bundle"}',
-    "a name twice, far inside": b'{"resourceType":"Consent","scope":{"coding":[{"code":"a","code":"b"}]}}',
-    "two documents": b'{"resourceType":"Consent"}{"resourceType":"Bundle"}',
-    "half a surrogate": b'{"resourceType":"\\ud800"}',
-    "a zero character": b'{"resourceType":"Consent\\u0000"}',
-    "UTF-16": '{"resourceType":"Consent"}'.encode("utf-16"),
-    "overlong UTF-8": b'{"resourceType":"\xc0\xaf"}',
-    "a comment": b'{"resourceType":"Consent"/*x*/}',
     "a proto": b'{"resourceType":"Consent","__proto__":{"status":"active"}}',
     "an array": b"[]",
     "null": b"null",
@@ -320,6 +309,35 @@ SMALL: dict[str, bytes] = {
     "XML": b"<Consent/>",
     "cut": b'{"resourceType":"Consent","status":"act',
 }
+TITLE = b'"title":"'
+TWO_READINGS: dict[str, Callable[[bytes], bytes]] = {
+    "a name twice": lambda good: good.replace(b"{", b'{"status":"current",', 1),
+    "a name twice, once escaped": lambda good: good.replace(b"{", b'{"\\u0073tatus":"current",', 1),
+    "a name twice, far inside": lambda good: good.replace(TITLE, b'"title":"another",' + TITLE),
+    "two documents": lambda good: good + good,
+    "something behind it": lambda good: good + b"x",
+    "a comment": lambda good: good.replace(b"{", b"{/*x*/", 1),
+    "a byte order mark": lambda good: b"\xef\xbb\xbf" + good,
+    "UTF-16": lambda good: good.decode().encode("utf-16"),
+    "Latin-1": lambda good: good.replace(TITLE, TITLE + b"\xe9"),
+    "overlong UTF-8": lambda good: good.replace(TITLE, TITLE + b"\xc0\xaf"),
+    "half a surrogate": lambda good: good.replace(TITLE, TITLE + b"\\ud800"),
+    "a zero character": lambda good: good.replace(TITLE, TITLE + b"\\u0000"),
+    "a control character": lambda good: good.replace(TITLE, TITLE + b"\\u0007"),
+    "a line break": lambda good: good.replace(TITLE, TITLE + b"\n"),
+    "NaN": lambda good: _with_number(good, b"NaN"),
+    "Infinity": lambda good: _with_number(good, b"Infinity"),
+    "a number of 10^400": lambda good: _with_number(good, b"1e400"),
+    "a number of 10^999999999": lambda good: _with_number(good, b"1e999999999999999999999"),
+    "a number of 5,000 digits": lambda good: _with_number(good, b"9" * 5000),
+    "a number with a zero before it": lambda good: _with_number(good, b"01"),
+    "null": lambda good: good.replace(TITLE, b'"language":null,' + TITLE),
+    "a comma too many": lambda good: good.replace(TITLE, b"," + TITLE),
+}
+
+
+def _with_number(good: bytes, number: bytes) -> bytes:
+    return good.replace(b"{", b'{"extension":[{"url":"urn:x","valueDecimal":' + number + b"}],", 1)
 
 
 @pytest.mark.parametrize("name", LARGE)
@@ -339,6 +357,22 @@ def test_hostile_json(site: Site, laboratory: Holder, patient: Holder, name: str
     with unchanged(site):
         for path, caller in callers.items():
             refused_call(caller.ask("POST", path, SMALL[name], FHIR), 400)
+
+
+def test_the_body_that_is_made_ambiguous_is_good(laboratory: Holder, record: Record) -> None:
+    good = json.dumps(simplified(record, record.document("hostile").data), separators=(",", ":")).encode()
+    assert laboratory.ask("POST", "/fhir/DocumentReference", _with_number(good, b"1.50")).status == 201
+
+
+@pytest.mark.parametrize("name", TWO_READINGS)
+def test_a_publication_that_two_readers_would_read_differently(
+    site: Site, laboratory: Holder, record: Record, name: str
+) -> None:
+    good = json.dumps(simplified(record, record.document("hostile").data), separators=(",", ":")).encode()
+    bad = TWO_READINGS[name](good)
+    assert bad != good
+    with unchanged(site):
+        refused_call(laboratory.ask("POST", "/fhir/DocumentReference", bad, FHIR), 400)
 
 
 def test_json_bombs_inside_a_publication(site: Site, laboratory: Holder, record: Record) -> None:
@@ -442,7 +476,7 @@ def test_a_query_of_too_many_parameters(site: Site, physician: Holder) -> None:
         "".join(f"X-Flood-{number}: {'a' * 100}\r\n" for number in range(2000)),
         f"X-Flood: {'a' * 2_000_000}\r\n",
         "".join("Accept: */*;q=0.1\r\n" for _ in range(2000)),
-        f"Cookie: {'a=b; ' * 100_000}\r\n",
+        f"Cookie: {'a=b; ' * 400_000}\r\n",
     ],
     ids=["many", "long", "one name", "cookies"],
 )
@@ -489,3 +523,56 @@ def test_two_lengths_and_two_framings_are_not_both_believed(site: Site, laborato
                 received = site.raw((base + "Connection: close\r\n" + framing).encode() + b"hello" + hidden)
             assert received.count(b"HTTP/1.1 ") <= 1, framing
             assert b" 200 " not in received.partition(b"\r\n")[0]
+
+
+# --- values that are legal, and would make a record unreadable ------------------------------------------------------
+
+ENDS = [
+    ("2020", "9999-12-31"),
+    ("2020", "9999"),
+    ("2020", "9999-12-31T23:59:59.999Z"),
+    ("2020", "9999-12-31T23:59:59-14:00"),
+    ("9999-12-31T23:59:59-14:00", None),
+    ("9999", "9999"),
+    ("0001", "9999"),
+    ("1970-01-01T00:00:00+14:00", "2999"),
+    (None, "9999-12-31T23:59:59Z"),
+]
+
+
+@pytest.mark.parametrize(("start", "end"), ENDS)
+def test_an_authorisation_to_the_ends_of_the_calendar_leaves_the_record_readable(
+    site: Site, start: str | None, end: str | None
+) -> None:
+    record = Record(site, "dune")
+    patient = record.holder()
+    grant = bodies.consent_grant(record.patient, STRUCTURES["hospital"])
+    grant["provision"]["period"] = {name: text for name, text in (("start", start), ("end", end)) if text}
+    answer = patient.ask("POST", "/fhir/Consent", grant)
+    assert answer.status in (200, 201, 422), answer.data
+    assert patient.get("/fhir/Consent").status == 200
+    assert record.physician().get(f"/fhir/DocumentReference?patient={patient.record}").status in (200, 403)
+
+
+def test_documents_from_the_ends_of_the_calendar_leave_the_record_searchable(site: Site, laboratory: Holder) -> None:
+    record = Record(site, "dune")
+    record.grant("hospital")
+    for when in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999999Z"):
+        body = simplified(record, record.document("hostile").data)
+        body["date"] = body["content"][0]["attachment"]["creation"] = when
+        body["context"]["period"] = {"start": when, "end": when}
+        answer = laboratory.ask("POST", "/fhir/DocumentReference", body)
+        assert answer.status in (201, 400, 422), answer.data
+    physician = record.physician()
+    for question in (
+        "_count=1",
+        "_sort=date&_count=1",
+        "_sort=-period,creation",
+        "date=ap2026",
+        "period=ge9999",
+        "creation=lt1970",
+    ):
+        answer = physician.get(f"/fhir/DocumentReference?patient={physician.record}&{question}")
+        assert answer.status == 200, question
+        for link in body_of(answer)["link"]:
+            assert physician.get(link["url"].removeprefix(site.origin)).status == 200

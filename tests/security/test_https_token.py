@@ -14,6 +14,7 @@ import pytest
 from joserfc.jwk import ECKey, RSAKey
 
 from sceau.cli.devissuer import read_issuer_file
+from sceau.cli.devpeople import PROFESSIONALS
 from sceau.cli.people import HOSPITAL, LABORATORY, PRACTICE
 from sceau.cli.session import ins_of
 from sceau.identity.assertions import JWT_TYPE
@@ -423,10 +424,37 @@ def test_of_16_parallel_exchanges_of_one_identity_one_gets_a_token(site: Site, h
 
 
 def test_an_identity_that_the_issuer_ended_is_refused_although_its_signature_is_right(
-    site: Site, hospital: Client
+    site: Site, hospital: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    site.live.issuer.issuer.deactivate("ended")
+    """By introspection alone: the UserInfo is still given."""
+    issuer = site.live.issuer.issuer
+    issuer.deactivate("ended")
     subject = site.subject("hospital_physician", "hospital-rp", jti="ended")
+    monkeypatch.setattr(issuer, "_userinfo", lambda _: (200, PROFESSIONALS["hospital_physician"].userinfo()))
+    answer = hospital.post(hospital.exchange(subject, scope=USER, patient=INS), hospital.proof())
+    refused_token(answer, 400, "invalid_grant")
+    traced_refusal(site, answer, "subject.inactive")
+
+
+def test_a_userinfo_about_somebody_else_makes_nobody_a_professional(
+    site: Site, hospital: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PROFESSIONALS["hospital_physician"].userinfo()
+    monkeypatch.setattr(site.live.issuer.issuer, "_userinfo", lambda _: (200, other))
+    subject = site.subject("secretary", "hospital-rp")
+    answer = hospital.post(hospital.exchange(subject, scope=USER, patient=INS), hospital.proof())
+    refused_token(answer, 400, "invalid_grant")
+    traced_refusal(site, answer, "subject.identity-incomplete")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"sub": "another"}, {"azp": "another"}, {"acr": "eidas1"}, {"client_id": "another"}]
+)
+def test_an_introspection_that_contradicts_the_token_grants_nothing(
+    site: Site, hospital: Client, monkeypatch: pytest.MonkeyPatch, changed: dict[str, str]
+) -> None:
+    monkeypatch.setattr(site.live.issuer.issuer, "_introspect", lambda *_: (200, {"active": True, **changed}))
+    subject = site.subject("hospital_physician", "hospital-rp")
     answer = hospital.post(hospital.exchange(subject, scope=USER, patient=INS), hospital.proof())
     refused_token(answer, 400, "invalid_grant")
     traced_refusal(site, answer, "subject.inactive")

@@ -6,7 +6,9 @@ Each function's `app.py` is loaded under a name of its own (all are called `app`
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib.util
+import logging
 import os
 import signal
 import sys
@@ -23,13 +25,16 @@ from sceau.stage import Settings, Stage, load_stage
 THREADS = 16
 """Requests served at a time: they wait for the store's fsync and the network more than for the processor."""
 
+LOG_LEVEL = "SCEAU_LOG_LEVEL"
+"""Environment variable: how much the service logs, by the name of the level. At `debug` its libraries log too."""
+
 _PR_SET_PDEATHSIG = 1
 
 
 def application() -> Callable[..., list[bytes]]:
     """The WSGI application of a stage, as the environment names it. Called by each worker when it starts."""
     _die_with_parent()
-    log.configure()
+    _configure_log(os.environ.get(LOG_LEVEL, "info"))
     stage = load_stage(Settings.from_environ(os.environ))
     mounts = list(mount_functions(stage))
     for app in {mount.function: mount.app for mount in mounts}.values():
@@ -39,7 +44,18 @@ def application() -> Callable[..., list[bytes]]:
     log.log(log.LogEvent.STARTED, stage=stage.name, functions=len(timeouts))
     for task in tasks:
         start_schedule(task)
+    # What is there now stays until the end: the collector need not look through it for every thousand new objects.
+    gc.collect()
+    gc.freeze()
     return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
+
+
+def _configure_log(name: str) -> None:
+    """Log to standard error from the level of this name on; an unknown name is the usual level."""
+    level = logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
+    log.configure(level)
+    if level <= logging.DEBUG:
+        logging.basicConfig(level=level)
 
 
 def mount_functions(stage: Stage) -> Iterator[Mount]:

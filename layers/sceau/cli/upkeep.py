@@ -20,7 +20,7 @@ def add_upkeep_command(
     """Add the command with its one action."""
     command = commands.add_parser("upkeep", help="sweep expired marks and unreachable documents now")
     run = command.add_subparsers(dest="action", required=True).add_parser(
-        "run", help="sweep once and print what was done; not 0 if something is damaged or the store failed"
+        "run", help="sweep once and print what was done; not 0 if something is damaged or missing or the store failed"
     )
     common(run)
     run.set_defaults(run=lambda options: _run(load(options)))
@@ -52,7 +52,10 @@ def _complaints(report: Report) -> list[str]:
     said = [
         f"{dossier_name(record)} is damaged; nothing of that record was deleted" for record in report.documents.damaged
     ]
-    said += [f"{dossier_name(record)} is gone" for record in report.documents.without_dossier]
+    said += [
+        f"{dossier_name(record)} is gone; nothing of that record was deleted"
+        for record in report.documents.without_dossier
+    ]
     if report.failed:
         said.append(f"calls that the store did not answer: {report.failed}; run it again")
     return said

@@ -34,7 +34,9 @@ def bad_request(text: str, expression: str | None = None, *, rule: str | None = 
     return FhirError(400, Problem("structure", text, expression, rule))
 
 
-def unprocessable(text: str, expression: str | None = None, *, rule: str | None = None, code: str = "invariant") -> FhirError:
+def unprocessable(
+    text: str, expression: str | None = None, *, rule: str | None = None, code: str = "invariant"
+) -> FhirError:
     """422: FHIR, but not what PDSm or we accept."""
     return FhirError(422, Problem(code, text, expression, rule))
 

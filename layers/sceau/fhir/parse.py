@@ -107,7 +107,7 @@ def resource_type(model: type[Resource]) -> str:
 
 def write_json(value: Any) -> bytes:
     """Return JSON as UTF-8 without needless blanks. Decimals are written with the digits that they came with."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_mark_decimal)
+    text = _WRITER.encode(value)
     if _WRITTEN_MARK in text:
         text = _MARKED_DECIMAL.sub(r"\1", text)
     return text.encode("utf-8")
@@ -115,7 +115,7 @@ def write_json(value: Any) -> bytes:
 
 def read_stored(data: bytes) -> Json:
     """Return the resource that `write_json` wrote. For what rests with us: it was checked when it came."""
-    return cast(Json, json.loads(data, parse_float=Decimal))
+    return cast(Json, _STORED_READER.decode(data.decode("utf-8")))
 
 
 _building = threading.Lock()
@@ -171,6 +171,13 @@ def _mark_decimal(value: Any) -> str:
     if isinstance(value, Decimal):
         return f"{_DECIMAL_MARK}{value}"
     raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+# Made once: a search reads hundreds of resources, and writes them. What was parsed can't hold itself, so nobody looks.
+_WRITER: Final = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False, default=_mark_decimal
+)
+_STORED_READER: Final = json.JSONDecoder(parse_float=Decimal)
 
 
 def _check_shape(value: Any) -> None:

@@ -104,7 +104,8 @@ def build(runtime: Runtime) -> Task:
         figures = report.figures()
         log(LogEvent.SWEPT, **figures)
         if report.documents.damaged or report.documents.without_dossier:
-            # No function deletes a dossier: one that is gone was lost. `sceau upkeep run` names them.
+            # No function deletes a dossier: one that is gone was lost, or taken away. Its documents are kept.
+            # `sceau upkeep run` names them.
             damaged, missing = figures["dossiers_damaged"], figures["dossiers_missing"]
             log(LogEvent.DAMAGED, function=runtime.function, dossiers_damaged=damaged, dossiers_missing=missing)
         if report.failed:

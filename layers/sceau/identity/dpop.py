@@ -12,11 +12,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sceau.identity.errors import JwsRefused, KeyRefused, NonceWanted, ProofRefused
-from sceau.identity.jose import claims, encode_part, instant, public_jwk, read, short_id, verify
+from sceau.identity.jose import (
+    PublicJwk,
+    claims,
+    encode_part,
+    header_of,
+    instant,
+    public_jwk,
+    read,
+    short_id,
+    verify,
+)
 from sceau.identity.nonce import Nonces
 
 ALGORITHMS: Final = ("ES256",)
@@ -92,12 +103,21 @@ def verify_proof(values: Sequence[str], check: ProofCheck, now: datetime) -> Pro
 def _verified(text: str) -> tuple[str, dict[str, Any]]:
     """The thumbprint of the proof's own key, under which its signature verifies, and the claims."""
     token = read(text, algorithms=ALGORITHMS, types=(_TYPE,), max_chars=MAX_CHARS)
-    brought = token.header.get("jwk")
-    if not isinstance(brought, dict):
-        raise JwsRefused("the header holds no public key")
-    key = public_jwk({name: value for name, value in brought.items() if name != "kid"}, algorithms=ALGORITHMS)
+    key = _brought_key(text.partition(".")[0])
     verify(token, [replace(key, kid=token.header.get("kid"))])  # an id says nothing here: there is one key
     return key.thumbprint, claims(token)
+
+
+@lru_cache(maxsize=256)
+def _brought_key(head: str) -> PublicJwk:
+    """The key in a proof's header, of a text that `read` has passed. Raises JwsRefused, KeyRefused.
+
+    Kept by that text, like the header itself: a client brings the same key with each request.
+    """
+    brought = header_of(head).get("jwk")
+    if not isinstance(brought, dict):
+        raise JwsRefused("the header holds no public key")
+    return public_jwk({name: value for name, value in brought.items() if name != "kid"}, algorithms=ALGORITHMS)
 
 
 def _matching_url(htu: object, check: ProofCheck) -> str:
@@ -149,7 +169,7 @@ def same_text(one: str, other: str) -> bool:
 def claimed_thumbprint(value: str) -> str | None:
     """The thumbprint of the key that a `DPoP` header names, not verified: to make a nonce for its holder, no more."""
     try:
-        brought = read(value, algorithms=ALGORITHMS, types=(_TYPE,), max_chars=MAX_CHARS).header.get("jwk")
-        return public_jwk(brought, algorithms=ALGORITHMS).thumbprint if isinstance(brought, dict) else None
+        read(value, algorithms=ALGORITHMS, types=(_TYPE,), max_chars=MAX_CHARS)
+        return _brought_key(value.partition(".")[0]).thumbprint
     except (JwsRefused, KeyRefused):
         return None

@@ -11,7 +11,8 @@ import base64
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from joserfc import jws
@@ -61,7 +62,7 @@ class PublicJwk:
     kid: str | None
     algorithms: frozenset[str]
     thumbprint: str
-    key: ECKey | RSAKey
+    key: ECKey | RSAKey = field(compare=False)  # joserfc's keys have no hash; the thumbprint says which one it is
 
     def as_dict(self) -> dict[str, Any]:
         """The public members only."""
@@ -121,11 +122,8 @@ def read(
     parts = text.split(".")
     if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
         raise JwsRefused("a compact JWS has three parts")
-    head, payload, _ = (decode_part(part) for part in parts)
-    try:
-        header = strict_object(head)
-    except ValueError:
-        raise JwsRefused("the header is not a JSON object without duplicate members") from None
+    payload, _ = (decode_part(part) for part in parts[1:])
+    header = header_of(parts[0])
     if "crit" in header or "b64" in header:
         raise JwsRefused("critical header parameters are not understood here")
     algorithm, kind, kid = header.get("alg"), header.get("typ"), header.get("kid")
@@ -136,6 +134,18 @@ def read(
     if kid is not None and not (isinstance(kid, str) and _ID.fullmatch(kid)):
         raise JwsRefused("the key id is not a short text")
     return UnverifiedJws(header, payload, text)
+
+
+@lru_cache(maxsize=256)
+def header_of(part: str) -> Mapping[str, Any]:
+    """The header that the first part of a JWS holds, not to be changed. Raises JwsRefused.
+
+    Kept by its text: a client's proofs all have the same header, and so have all tokens of ours.
+    """
+    try:
+        return strict_object(decode_part(part))
+    except ValueError:
+        raise JwsRefused("the header is not a JSON object without duplicate members") from None
 
 
 def claims(token: UnverifiedJws) -> dict[str, Any]:
@@ -170,6 +180,7 @@ def select(token: UnverifiedJws, keys: Sequence[PublicJwk]) -> PublicJwk:
     return found[0]
 
 
+@cache
 def _registry(algorithm: str) -> JWSRegistry:
     # strict_check_header=False: unknown header parameters are ignored, as RFC 7515 (section 4) wants.
     registry = JWSRegistry(algorithms=[algorithm], strict_check_header=False)

@@ -20,8 +20,9 @@ from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
 from sceau.access.model import Actor, ActorKind, Identifier
+from sceau.identity.cache import BoundedAge
 from sceau.identity.errors import JwsRefused, TokenRefused, Unavailable
-from sceau.identity.jose import PublicJwk, claims, encode_part, read, verify
+from sceau.identity.jose import PublicJwk, claims, encode_part, read, select, verify
 from sceau.identity.settings import MAX_TOKEN_SECONDS, IdentitySettings
 from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone
 from sceau.keys.ports import KeyName, KeyService
@@ -153,14 +154,15 @@ class TokenVerifier:
     def __init__(self, settings: IdentitySettings, keys: TokenKeys) -> None:
         self._settings = settings
         self._keys = keys
+        # A client sends its token with each request: what a key of ours signed, it has signed.
+        self._signed = BoundedAge(_signed_claims, max_age=timedelta(seconds=MAX_TOKEN_SECONDS))
 
     def verify(self, text: str, now: datetime) -> VerifiedToken:
         """Check signature, type, issuer, audience and times. Raises TokenRefused, Unavailable. Not: revocation."""
         try:
             token = read(text, algorithms=(ALGORITHM,), types=(TYPE,), max_chars=MAX_CHARS)
-            verify(token, self._keys.public(now, kid=token.header.get("kid")))
-            claims(token)  # for duplicate members, which the model's own parser lets pass
-            found = AccessTokenClaims.model_validate_json(token.payload)
+            key = select(token, self._keys.public(now, kid=token.header.get("kid")))
+            found = self._signed.get((text, key), now)
         except (JwsRefused, ValidationError):
             raise TokenRefused("not an access token of this service") from None
         if found.iss != self._settings.issuer or found.aud != self._settings.audience:
@@ -171,6 +173,15 @@ class TokenVerifier:
         if found.iat > seconds + CLOCK_TOLERANCE_SECONDS or not 0 < found.exp - found.iat <= MAX_TOKEN_SECONDS:
             raise TokenRefused("the access token's times are not of our making")
         return VerifiedToken(found, datetime.fromtimestamp(found.exp, UTC))
+
+
+def _signed_claims(given: tuple[str, PublicJwk]) -> AccessTokenClaims:
+    """The claims of a token that the key has signed. Raises JwsRefused, ValidationError."""
+    text, key = given
+    token = read(text, algorithms=(ALGORITHM,), types=(TYPE,), max_chars=MAX_CHARS)
+    verify(token, (key,))
+    claims(token)  # for duplicate members, which the model's own parser lets pass
+    return AccessTokenClaims.model_validate_json(token.payload)
 
 
 def actor_of(token: AccessTokenClaims) -> Actor:

@@ -6,6 +6,9 @@ each attempt to publish uploads under fresh ids and ends within 30 s (no functio
 a document that nobody committed by then will never be committed. A younger one may just be waiting for its commit, and
 is kept. The store's clock, which dates the document, and ours may differ by all of that day but 30 s.
 
+Where the dossier is damaged, or is not there, nobody can say what it reached: all documents of that record are kept,
+and the record is told. No publication leads there: none begins before the record's first dossier is committed.
+
 Whoever lets a dossier drop a document (a rewrap, a deletion on request) counts on readers that hold the older dossier
 for some seconds more: that document goes at the next sweep. Earlier versions of objects are not swept here: the
 file-system store keeps none.
@@ -67,7 +70,7 @@ class Tally:
 
 @dataclass(slots=True)
 class RecordsTally(Tally):
-    """The same for documents, and the ids of the records whose dossier is damaged, or is gone."""
+    """The same for documents, and the ids of the records whose dossier is damaged, or is gone: all theirs is kept."""
 
     damaged: list[str] = field(default_factory=list)
     without_dossier: list[str] = field(default_factory=list)
@@ -94,8 +97,8 @@ def sweep_documents(store: ImmutableObjects, budget: Budget, *, start: str) -> R
     """Delete the documents that no dossier reached within a day.
 
     Goes once around the records, from the first whose id is greater than `start`: give a random one, so that where runs
-    end early, each record's turn comes all the same. A record whose dossier is damaged is left as it is. One without a
-    dossier reaches nothing.
+    end early, each record's turn comes all the same. A record whose dossier is damaged or gone is left as it is, and
+    told.
     """
     tally = RecordsTally()
     try:

@@ -32,12 +32,13 @@ from sceau.records.ids import encode_id
 from sceau.records.repository import document_name, dossier_name
 from sceau.stage import Settings, load_stage, scoped_keys, scoped_store
 from sceau_schemas.deployment import Chalicefile, read_chalicefile
+from unit.records.listings import listing
 
 ROOT = Path(__file__).resolve().parents[3]
 MINUTE = timedelta(minutes=1)
 DAY = timedelta(days=1)
 AFTER = st.timedeltas(timedelta(0), 2 * DAY)
-RECORD, OTHER = encode_id(bytes(16)), encode_id(bytes([255]) * 16)
+RECORD, LOST, OTHER = (encode_id(bytes([byte]) * 16) for byte in (0, 127, 255))
 
 
 class NoKeys:
@@ -86,7 +87,10 @@ def lines(stream: io.StringIO) -> list[dict[str, Any]]:
 
 
 def furnish(store: PolicingStore, clock: ManualClock) -> list[str]:
-    """Marks and documents, old and new. Returns the names that must stay."""
+    """Marks and documents, old and new. Returns the names that must stay.
+
+    RECORD has a dossier that does not list its document; OTHER's dossier is damaged; LOST has none.
+    """
     old = minute_of(clock() - DAY)
     new = minute_of(clock() + MINUTE)
     for minute in (old, new):
@@ -95,8 +99,9 @@ def furnish(store: PolicingStore, clock: ManualClock) -> list[str]:
         store.create(f"revoked/{minute}/{'c' * 64}", b"")
     now = clock.now
     clock.now = now - 2 * DAY
-    for record in (RECORD, OTHER):
+    for record in (RECORD, LOST, OTHER):
         store.create(document_name(record, RECORD), b"sealed")
+    store.replace(dossier_name(RECORD), listing(RECORD), expected=None)
     store.replace(dossier_name(OTHER), b"damaged", expected=None)
     event = "journal/events/2026-03-02/09/30/0.a"
     store.create(event, b"sealed", locked_until=now + DAY)
@@ -105,6 +110,8 @@ def furnish(store: PolicingStore, clock: ManualClock) -> list[str]:
         [
             *(f"replay/{new}/{letter * 64}" for letter in "ab"),
             f"revoked/{new}/{'c' * 64}",
+            dossier_name(RECORD),
+            document_name(LOST, RECORD),
             document_name(OTHER, RECORD),
             dossier_name(OTHER),
             event,
@@ -127,7 +134,7 @@ def test_a_run_sweeps_marks_and_documents_with_the_rights_of_the_function_and_wi
         "revoked_swept": 1,
         "revoked_kept": 1,
         "documents_swept": 1,
-        "documents_kept": 1,
+        "documents_kept": 2,
         "dossiers_damaged": 1,
         "dossiers_missing": 1,
         "failed": 0,
@@ -147,6 +154,7 @@ def test_the_log_tells_numbers_and_no_record(
     build(runtime)()
     assert [line["event"] for line in lines(logged)] == ["swept", "damaged", "unavailable"]
     assert RECORD not in logged.getvalue()
+    assert LOST not in logged.getvalue()
     assert OTHER not in logged.getvalue()
     assert "a" * 64 not in logged.getvalue()
 
@@ -180,6 +188,7 @@ def test_a_flood_of_marks_does_not_keep_documents_from_being_swept(
     for number in range(500):
         store.create(f"replay/{minute_of(clock() - DAY)}/{number:064x}", b"", durable=False)
     store.create(document_name(RECORD, RECORD), b"")
+    store.replace(dossier_name(RECORD), listing(RECORD), expected=None)
     clock.advance(2 * DAY)
     store.waits = lambda _: clock.advance(timedelta(seconds=1))
     report = Upkeep(runtime.store, clock).run()
@@ -200,8 +209,9 @@ def test_a_run_begins_with_a_record_chosen_at_random(
 ) -> None:
     monkeypatch.setattr(upkeep, "MOST_DOCUMENTS", 1)
     names = {record: document_name(record, RECORD) for record in (RECORD, OTHER)}
-    for name in names.values():
+    for record, name in names.items():
         store.create(name, b"")
+        store.replace(dossier_name(record), listing(record), expected=None)
     clock.advance(2 * DAY)
     report = Upkeep(store, clock, random_bytes=lambda size: chosen[:size]).run()
     assert report.documents.swept == 1

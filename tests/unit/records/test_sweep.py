@@ -20,6 +20,7 @@ from sceau.records.errors import RecordDamaged
 from sceau.records.repository import Records, document_name, dossier_name
 from sceau.records.sweep import UNREACHED_FOR, Budget, RecordsTally, listed_documents, sweep_documents, sweep_marks
 from sceau_schemas.dossier import StoredDocument
+from unit.records.listings import listing
 from unit.records.test_dossier import NOW, RECORD, an_id, dossier, entry, head
 
 MINUTE = timedelta(minutes=1)
@@ -53,6 +54,12 @@ def upload(store: PolicingStore, number: int, record: str = RECORD) -> str:
     name = document_name(record, an_id(number))
     store.create(name, b"sealed")
     return name
+
+
+def reach_nothing(store: PolicingStore, *records: str) -> None:
+    """Give these records a dossier that lists no document: whatever they hold is unreachable."""
+    for record in records:
+        store.replace(dossier_name(record), listing(record), expected=None)
 
 
 def publish(records: Records, store: PolicingStore, *numbers: int) -> list[str]:
@@ -142,14 +149,28 @@ def test_a_record_that_holds_no_document_is_not_even_read(
     assert store.count(StoreOperation.READ) == 0
 
 
-def test_a_folder_without_dossier_reaches_nothing_and_is_told(store: PolicingStore, clock: ManualClock) -> None:
-    upload(store, 1)
-    clock.advance(UNREACHED_FOR + MINUTE)
-    young = upload(store, 2)
+def test_documents_of_a_record_whose_dossier_is_gone_are_kept_and_told_until_it_is_restored(
+    records: Records, store: PolicingStore, clock: ManualClock
+) -> None:
+    reached = publish(records, store, 1, 2)
+    left = upload(store, 3)
+    reach_nothing(store, OTHER)
+    upload(store, 4, OTHER)
+    lost = store.inner.read(dossier_name(RECORD)).data
+    store.inner.delete(dossier_name(RECORD))
+    clock.advance(timedelta(days=4000))
+    for swept_elsewhere in (1, 0):
+        tally = sweep(store, clock)
+        assert documents(store) == sorted([*reached, left])
+        assert tally.without_dossier == [RECORD]
+        assert tally.damaged == []
+        assert numbers(tally) == (swept_elsewhere, 3, 0), "only the other record's document went"
+        assert tally.finished
+    store.replace(dossier_name(RECORD), lost, expected=None)
     tally = sweep(store, clock)
-    assert documents(store) == [young]
-    assert tally.without_dossier == [RECORD]
-    assert tally.damaged == []
+    assert documents(store) == reached
+    assert tally.without_dossier == []
+    assert numbers(tally) == (1, 2, 0)
 
 
 def test_objects_that_are_neither_dossier_nor_document_are_left(clock: ManualClock) -> None:
@@ -205,6 +226,7 @@ def test_nothing_of_a_record_with_a_damaged_dossier_is_deleted_and_it_is_told(
 ) -> None:
     publish(records, store, 1, 2, 3)
     upload(store, 4)
+    reach_nothing(store, OTHER)
     elsewhere = upload(store, 5, OTHER)
     stored = store.inner.read(dossier_name(RECORD))
     store.replace(dossier_name(RECORD), damage(stored.data), expected=stored.tag)
@@ -324,13 +346,14 @@ def test_two_sweeps_at_once_disturb_nobody(
 
 
 def swept_world(keys: LocalKeyService, faults: Faults = no_faults) -> tuple[PolicingStore, ManualClock, list[str]]:
-    """Two records, of which one lost its dossier; three documents to go, and the names of those that must stay."""
+    """Two records, of which one reaches nothing; three documents to go, and the names of those that must stay."""
     clock = ManualClock(NOW)
     inner = MemoryStore(clock)
     made = PolicingStore(inner)
     stay = publish(Records(made, Envelope(keys)), made, 1, 2)
     upload(made, 3)
     upload(made, 4)
+    reach_nothing(made, OTHER)
     upload(made, 5, OTHER)
     clock.advance(2 * UNREACHED_FOR)
     return PolicingStore(inner, faults=faults), clock, stay
@@ -396,6 +419,7 @@ def test_a_sweep_ends_when_its_time_is_over(keys: LocalKeyService) -> None:
 
 def test_where_sweeps_end_early_every_record_has_its_turn(store: PolicingStore, clock: ManualClock) -> None:
     first, second, between, third = sorted(an_id(number) for number in (10, 20, 30, 40))
+    reach_nothing(store, first, second, third)
     for record in (first, second, third):
         upload(store, 1, record)
     clock.advance(2 * UNREACHED_FOR)
@@ -410,18 +434,26 @@ def test_where_sweeps_end_early_every_record_has_its_turn(store: PolicingStore, 
 @settings(max_examples=50, deadline=None)
 @given(
     held=st.sets(st.tuples(st.integers(0, 40), st.integers(0, 3)), max_size=20),
+    lost=st.sets(st.integers(0, 40)),
     start=st.integers(0, 41),
 )
-def test_from_wherever_it_starts_a_sweep_meets_every_document_once(held: set[tuple[int, int]], start: int) -> None:
+def test_from_wherever_it_starts_a_sweep_meets_every_document_once(
+    held: set[tuple[int, int]], lost: set[int], start: int
+) -> None:
+    """Records `held` have documents that nothing reaches; of those, `lost` have no dossier."""
     clock = ManualClock(NOW)
     store = PolicingStore(MemoryStore(clock))
     for record, number in held:
         upload(store, number, an_id(record))
+    met = {record for record, _ in held}
+    reach_nothing(store, *(an_id(record) for record in met - lost))
     clock.advance(2 * UNREACHED_FOR)
     tally = sweep(store, clock, start=an_id(start))
-    assert numbers(tally) == (len(held), 0, 0)
-    assert sorted(tally.without_dossier) == sorted({an_id(record) for record, _ in held}), "no record is met twice"
-    assert documents(store) == []
+    stay = sorted(document_name(an_id(record), an_id(number)) for record, number in held if record in lost)
+    assert documents(store) == stay
+    assert numbers(tally) == (len(held) - len(stay), len(stay), 0)
+    assert sorted(tally.without_dossier) == sorted(an_id(record) for record in met & lost)
+    assert store.count(StoreOperation.READ) == len(met), "no record is met twice"
 
 
 # --- marks -------------------------------------------------------------------------------------------------------
