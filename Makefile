@@ -1,6 +1,7 @@
 # Sceau. Each target sets up what it needs; `make help` lists them.
 PYTHON ?= python3
 STAGE  ?= local
+PEER_WARM     ?= 60
 FUZZ_SECONDS  ?= 60
 FUZZ_EXAMPLES ?= 12
 FUZZ_TARGETS  ?= cda bundle document_reference consent token search media json_text jwk dossier
@@ -11,8 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SHARED_VALIDATOR := ../shared/tools/fhir-validator
 SOURCES := layers schemas functions tests benchmarks
 
+include tests/clients/clients.mk
+
 .DEFAULT_GOAL := help
-.PHONY: fuzz help run journey serve test test-slow check format bench lock clean validator
+.PHONY: bench-peer fuzz help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +35,7 @@ test: $(VENV)/.dev ## all tests but the slow suites
 test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
 	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
 	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
-	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz
+	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients
 
 validator: build/fhir-validator/target/fhir-offline-validator-1.jar ## build the offline FHIR validator (Java, Maven)
 
@@ -58,8 +61,11 @@ fuzz: $(VENV)/.fuzz ## fuzz the parsers and the API; FUZZ_SECONDS for each parse
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
 	@$(BIN)/python -m benchmarks.run
 
+bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
+	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15
+
 lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
-	@for kind in runtime dev fuzz; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for kind in runtime dev fuzz clients; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
 
 clean: ## remove what was built (the local stage in .local stays)

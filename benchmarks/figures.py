@@ -45,12 +45,16 @@ class Figures:
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:
-    """A table as text: the first column to the left, all others to the right, numbers with two digits."""
+    """A table as text: texts to the left, numbers to the right, with two digits unless they are whole by nature."""
     shown = [list(heads), *([f"{cell:.2f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in shown) for column in range(len(heads))]
+    to_left = [isinstance(cell, str) for cell in rows[0]]
     lines = [
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(pairs))
-        for pairs in (list(zip(row, widths, strict=True)) for row in shown)
+        "  ".join(
+            cell.ljust(width) if left else cell.rjust(width)
+            for cell, width, left in zip(row, widths, to_left, strict=True)
+        )
+        for row in shown
     ]
     return "\n".join([f"\n{title}", *(f"  {line.rstrip()}" for line in lines)])
 

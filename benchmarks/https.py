@@ -59,7 +59,7 @@ class Leg:
         """A row of a table."""
         load = self.load
         measured = (load.rate, load.latency(0.5), load.latency(0.99), self.cpu_ms, load.client_cpu_ms)
-        return [name, str(load.acts), *measured]
+        return [name, load.acts, *measured]
 
 
 class OverHttps:

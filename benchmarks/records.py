@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import uuid
-from dataclasses import dataclass, replace
+import zlib
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from sceau.cli.bodies import SampleDocument, provide_bundle, sample_document, stored_patient
@@ -18,8 +20,9 @@ from sceau.fhir.parse import parse_resource, write_json
 from sceau.fhir.submission import Submission, parse_submission
 from sceau.identity.pseudonym import ensure_pseudonym_key
 from sceau.records.dossier import Dossier
-from sceau.records.ids import document_id, encode_id, record_id
+from sceau.records.ids import decode_id, document_id, encode_id, record_id
 from sceau.records.repository import Loaded, Records, document_name
+from sceau.records.table import PackedTable
 from sceau.stage import Stage
 from sceau_schemas.dossier import (
     Commit,
@@ -111,7 +114,7 @@ class RecordWriter:
         self._accepted = stage.spec.identifiers
 
     def write(self, patient: Patient, entries: int) -> WrittenRecord:
-        """An open record of `entries` entries (1 or more), each of a publication of its own; the model hospital may read it."""
+        """An open record of `entries` entries (1 or more), each of its own publication. The model hospital may read."""
         own = record_id(self._key, patient.ins_system, patient.ins_value)
         tag = self._records.commit(Dossier(_head(own, patient, 1)), replacing=None)
         sought = self._template(patient, "imaging", _SOUGHT_DAY)
@@ -119,19 +122,20 @@ class RecordWriter:
             self._template(patient, _OTHER_KINDS[number % len(_OTHER_KINDS)], _SOUGHT_DAY - timedelta(days=9 * number))
             for number in range(2, _TEMPLATES)
         ]
-        dossier = Dossier(_head(own, patient, entries + 1))
+        content = _Content()
         readable = []
         for number in range(entries):
             template = sought if number < SOUGHT else others[number % len(others)]
             entry_id = _new_id()
             if number >= entries - _WITH_BYTES:
-                content = large_cda(patient, f"urn:uuid:{uuid.uuid4()}").data
-                stored, sealed = self._records.seal_document(own, entry_id, content, "application/xml")
+                document = large_cda(patient, f"urn:uuid:{uuid.uuid4()}").data
+                stored, sealed = self._records.seal_document(own, entry_id, document, "application/xml")
                 self._records.upload(stored, sealed)
                 readable.append(document_id(own, entry_id))
             else:
                 stored = _absent_document(own, entry_id, template)
-            dossier = _with_publication(dossier, template, entry_id, stored)
+            content.add(template, entry_id, stored)
+        dossier = content.dossier(_head(own, patient, entries + 1))
         # Committed as if the version before had been there: so many publications leave so many commits.
         self._records.commit(dossier, replacing=Loaded(Dossier(_head(own, patient, entries)), tag))
         return WrittenRecord(patient, own, tuple(readable))
@@ -165,36 +169,66 @@ def _head(own: str, patient: Patient, version: int) -> DossierHead:
     )
 
 
-def _with_publication(dossier: Dossier, template: Submission, entry_id: str, stored: StoredDocument) -> Dossier:
-    """One more entry, and its set, with identifiers of their own."""
-    document, set_id, updated = template.documents[0], _new_id(), dossier.head.updated
-    master = StoredIdentifier(system=document.identifiers[0].system, value=f"urn:uuid:{uuid.uuid4()}")
-    own_set = StoredIdentifier(system=master.system, value=_oid())
-    resource = {**document.resource, "masterIdentifier": {"system": master.system, "value": master.value}}
-    row = EntryRow(
-        id=entry_id,
-        now=EntryVersion(version=1, updated=updated, event=_EVENT, status="current", labels=document.labels),
-        submission_set=set_id,
-        document=stored,
-        type_code=document.type_code,
-        identifiers=(master,),
-        author_structures=document.author_structures,
-        author_professionals=document.author_professionals,
-        depositor="laboratory",
-        depositor_structures=document.author_structures,
-        terms={**document.terms, "identifier": (f"{master.system}|{master.value}",)},
-    )
-    set_row = SetRow(
-        id=set_id,
-        updated=updated,
-        event=_EVENT,
-        entries=(entry_id,),
-        identifiers=(own_set,),
-        depositor="laboratory",
-        terms=template.set_terms,
-    )
-    after = dossier.with_entry(row, write_json(resource))
-    return after.with_set(set_row, write_json(template.set_resource))
+@dataclass(slots=True)
+class _Content:
+    """What a record's publications leave in it, as it rests (docs/formats/dossier.md).
+
+    Adding them to a dossier one by one would copy it each time.
+    """
+
+    entries: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    sets: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
+    object_names: list[str] = field(default_factory=list)
+    identifiers: dict[bytes, bytes] = field(default_factory=dict)
+
+    def add(self, template: Submission, entry_id: str, stored: StoredDocument) -> None:
+        """One more publication like `template`, with ids and identifiers of its own."""
+        document, set_id, updated = template.documents[0], _new_id(), int(_SOUGHT_DAY.timestamp() * 1000)
+        master = StoredIdentifier(system="urn:ietf:rfc:3986", value=f"urn:uuid:{uuid.uuid4()}")
+        own_set = StoredIdentifier(system=master.system, value=_oid())
+        resource = {**document.resource, "masterIdentifier": {"system": master.system, "value": master.value}}
+        row = EntryRow(
+            id=entry_id,
+            now=EntryVersion(version=1, updated=updated, event=_EVENT, status="current", labels=document.labels),
+            submission_set=set_id,
+            document=stored,
+            type_code=document.type_code,
+            identifiers=(master,),
+            author_structures=document.author_structures,
+            author_professionals=document.author_professionals,
+            depositor="laboratory",
+            depositor_structures=document.author_structures,
+            terms={**document.terms, "identifier": (f"{master.system}|{master.value}",)},
+        )
+        set_row = SetRow(
+            id=set_id,
+            updated=updated,
+            event=_EVENT,
+            entries=(entry_id,),
+            identifiers=(own_set,),
+            depositor="laboratory",
+            terms=template.set_terms,
+        )
+        self.entries.append(_packed(row, write_json(resource)))
+        self.sets.append(_packed(set_row, write_json(template.set_resource)))
+        self.object_names.append(stored.object_name)
+        for identifier, owner in ((master, entry_id), (own_set, set_id)):
+            key = hashlib.sha256(f"{identifier.system}\n{identifier.value}".encode()).digest()[:16]
+            self.identifiers[key] = decode_id(owner)
+
+    def dossier(self, head: DossierHead) -> Dossier:
+        """All of it, under a head."""
+        return Dossier(
+            head,
+            PackedTable(EntryRow, *zip(*self.entries, strict=True)),
+            PackedTable(SetRow, *zip(*self.sets, strict=True)),
+            tuple(sorted(self.object_names)),
+            self.identifiers,
+        )
+
+
+def _packed(row: EntryRow | SetRow, blob: bytes) -> tuple[bytes, bytes, bytes]:
+    return decode_id(row.id), row.model_dump_json(exclude_defaults=True).encode(), zlib.compress(blob)
 
 
 def _absent_document(own: str, entry_id: str, template: Submission) -> StoredDocument:

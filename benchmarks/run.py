@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.calls import calls
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
+from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, served_stage
+from benchmarks.starts import starts
 
 Part = Callable[[Figures], None]
 
@@ -23,7 +26,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "search": OverHttps.search,
     "sizes": OverHttps.sizes,
 }
-ALONE: dict[str, Part] = {}
+ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing}
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -78,15 +78,40 @@ class EntryRow(Stored):
     terms: dict[str, tuple[str, ...]] = {}
 
 
+class FolderVersion(Stored):
+    """An earlier version of a folder. It had the first `size` of the row's entries: a folder only grows."""
+
+    updated: Millis
+    event: str
+    size: Annotated[int, Field(ge=1)]
+
+
+class SetFolder(Stored):
+    """A folder that a submission set made, or added to: the version that it then had.
+
+    `listed`: it stands among the set's entries.
+    """
+
+    id: Id
+    version: Annotated[int, Field(ge=1)]
+    listed: bool = False
+
+
 class SetRow(Stored):
-    """A submission set (or, with `kind` folder, a folder)."""
+    """A submission set (or, with `kind` folder, a folder).
+
+    `entries`: documents, in order of arrival. `earlier`: a folder's versions before the present one, the first first.
+    `folders`: those that a submission set brought, in the order of its request.
+    """
 
     id: Id
     kind: Literal["submissionset", "folder"] = "submissionset"
     version: Annotated[int, Field(ge=1)] = 1
     updated: Millis
     event: str
+    earlier: tuple[FolderVersion, ...] = ()
     entries: tuple[Id, ...]
+    folders: tuple[SetFolder, ...] = ()
     identifiers: tuple[StoredIdentifier, ...] = ()
     depositor: str
     terms: dict[str, tuple[str, ...]] = {}

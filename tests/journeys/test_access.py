@@ -384,6 +384,26 @@ def test_the_holder_reads_the_rights_that_were_given(world: World) -> None:
     assert by_id[consent]["provision"]["period"]["start"].startswith("2026-06-12")
 
 
+def test_the_patient_may_be_named_by_its_id(world: World) -> None:
+    where = place(world)
+    body = bodies.consent_grant(where.patient, STRUCTURES["hospital"])
+    body["patient"] = {"reference": f"Patient/{where.record}"}
+    assert world.holder(where.patient).post("/fhir/Consent", body).status == 201
+    all_allowed(where, world.caller("hospital-physician", where.patient))
+    body["patient"] = {"reference": f"Patient/{place(world).record}"}
+    with world.refused("denied.other-record", of=where.patient):
+        issues(world.holder(where.patient).post("/fhir/Consent", body), 404)
+
+
+def test_a_grant_until_the_end_of_time_is_one_until_it_is_withdrawn(world: World) -> None:
+    where = place(world)
+    body = bodies.consent_grant(where.patient, STRUCTURES["hospital"])
+    body["provision"]["period"] = {"end": "9999-12-31"}
+    assert world.holder(where.patient).post("/fhir/Consent", body).status == 201
+    all_allowed(where, world.caller("hospital-physician", where.patient))
+    assert len(found(world.holder(where.patient).get("/fhir/Consent"))) == 2
+
+
 def test_a_patient_may_open_its_own_record(world: World) -> None:
     patient = world.patient()
     answer = world.holder(patient).post("/fhir/Consent", bodies.consent_opening(patient))
@@ -412,8 +432,14 @@ def test_nobody_else_opens_records(world: World, actor: str) -> None:
 # Absent and closed
 
 
+def grant(world: World, patient: Patient) -> HttpResponse:
+    body = bodies.consent_grant(patient, STRUCTURES["practice"])
+    return world.holder(patient).post("/fhir/Consent", body)
+
+
 Attempt = Callable[[World, Patient], HttpResponse]
 ATTEMPTS: list[Any] = [
+    pytest.param(grant, id="grant"),
     pytest.param(lambda w, p: w.caller("laboratory").post("/fhir", submission(p)), id="ITI-65"),
     pytest.param(lambda w, p: w.caller("laboratory").post("/fhir/DocumentReference", alone(p)), id="ITI-105"),
     pytest.param(

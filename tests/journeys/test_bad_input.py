@@ -585,6 +585,23 @@ def test_several_problems_are_told_at_once(world: World, scene: Scene) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("content_type", "query"),
+    [
+        ("application/fhir+json", ""),
+        ("application/json", ""),
+        ("application/fhir+json; charset=utf-8", ""),
+        ("Application/FHIR+JSON;fhirVersion=4.0", ""),
+        ("application/fhir+json", "?_format=json"),
+        ("application/fhir+json", "?_format=application/fhir%2Bjson"),
+    ],
+)
+def test_every_name_of_json_is_taken(world: World, content_type: str, query: str) -> None:
+    sent = {"Content-Type": content_type, "Accept": content_type}
+    answer = world.caller("laboratory").call("POST", f"/fhir{query}", submission(world.opened()), sent)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/fhir+json")
+
+
 def test_what_was_not_spoilt_is_accepted(world: World) -> None:
     """The cases above are refused for what is spoilt in them, and for nothing else."""
     patient = world.opened()

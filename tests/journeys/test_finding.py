@@ -432,6 +432,16 @@ def test_a_laboratory_asks_by_identifier_and_by_nothing_else(world: World, shelf
     assert expressions(issues(answer, 400)) == ["identifier"]
 
 
+@pytest.mark.parametrize(
+    "named",
+    ["abc", "../../x", "Patient/x", "é", "a" * 27, "B" * 26, "https://elsewhere.example/fhir/Patient/1", "Group/1"],
+)
+def test_a_laboratory_that_names_no_patient_of_ours_is_told_404(world: World, named: str) -> None:
+    with world.refused("denied.unknown"):
+        answer = world.caller("laboratory").get(f"/fhir/DocumentReference?patient={quote(named)}&identifier=x")
+    issues(answer, 404)
+
+
 def test_the_event_of_a_laboratorys_search_names_the_laboratory_and_no_ins(world: World, shelf: Shelf) -> None:
     lab = world.caller("laboratory")
     with world.unchanged() as since:

@@ -224,6 +224,22 @@ def test_a_document_may_not_have_the_identifier_of_a_set(world: World) -> None:
     conflicts(world, patient, lambda: lab.post("/fhir", submission(patient, named_so)))
 
 
+def test_an_identifier_that_stands_twice_in_a_submission_is_409_before_anything_is_announced(world: World) -> None:
+    patient, lab = world.opened(), world.caller("laboratory")
+    shared = submission(patient, lab_document(patient), lab_document(patient))
+    for position in (1, 3):
+        shared["entry"][position]["resource"]["identifier"] = [{"system": "urn:of-the-laboratory", "value": "7"}]
+    of_the_set = submission(patient)
+    own = of_the_set["entry"][1]["resource"]["masterIdentifier"]["value"]
+    of_the_set["entry"][0]["resource"]["identifier"][0]["value"] = own
+    for body in (shared, of_the_set):
+        conflicts(world, patient, lambda sent=body: lab.post("/fhir", sent))  # type: ignore[misc]  # the loop's value
+    twice_in_one = submission(patient)
+    reference = twice_in_one["entry"][1]["resource"]
+    reference["identifier"] = [{key: reference["masterIdentifier"][key] for key in ("system", "value")}]
+    assert lab.post("/fhir", twice_in_one).status == 200
+
+
 def test_what_another_client_published_is_no_repetition(world: World) -> None:
     """The hospital's software sends what the laboratory sent: it is told of a conflict, and nothing else."""
     patient = world.opened("hospital")

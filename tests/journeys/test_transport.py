@@ -140,7 +140,7 @@ def test_every_method_that_a_path_lacks_is_405_and_says_which_there_are(world: W
     "path",
     [
         "/",
-        "/fhir/",
+        "/fhir//",
         "/fhir/Observation",
         "/fhir/DocumentReference/",
         "/fhir/DocumentReference/a/b",

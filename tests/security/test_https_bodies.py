@@ -24,21 +24,9 @@ from sceau.cli import bodies
 from sceau.cli.process import port_of
 from sceau.cli.samples import STRUCTURES
 from sceau.cli.samples.pdf import make_pdf
-from security.https_site import (
-    FHIR,
-    FORM,
-    WHEN,
-    Answer,
-    Holder,
-    Json,
-    Record,
-    Site,
-    body_of,
-    peak_megabytes,
-    refused_call,
-    unchanged,
-    unique_id,
-)
+from security.https_callers import Holder
+from security.https_forging import FHIR, FORM, Answer, Json, body_of, refused_call, unique_id
+from security.https_site import WHEN, Record, Site, peak_megabytes, unchanged
 
 pytestmark = pytest.mark.xdist_group("security-live")
 

@@ -22,7 +22,9 @@ from sceau.cli.certificates import create_loopback_certificates
 from sceau.cli.devissuer import create_issuer_file, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.process import port_of
-from security.https_site import Client, Record, Site, refused_token, unchanged
+from security.https_callers import Client
+from security.https_forging import refused_token
+from security.https_site import Record, Site, unchanged
 
 pytestmark = pytest.mark.xdist_group("security-live")
 

@@ -20,12 +20,9 @@ from sceau.identity.assertions import ASSERTION_TYPE
 from sceau.identity.client import SigningKey
 from sceau.identity.dpop import token_hash
 from sceau.stage import Settings
-from security.https_site import (
+from security.https_callers import Client, Holder
+from security.https_forging import (
     Answer,
-    Client,
-    Holder,
-    Record,
-    Site,
     body_of,
     claims_of,
     header_of,
@@ -34,11 +31,10 @@ from security.https_site import (
     now,
     part,
     refused_call,
-    second_process,
-    unchanged,
     unsigned,
     until,
 )
+from security.https_site import Record, Site, second_process, unchanged
 
 pytestmark = pytest.mark.xdist_group("security-live")
 

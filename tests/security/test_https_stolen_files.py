@@ -27,19 +27,9 @@ from sceau.keys.errors import KeyServiceError
 from sceau.keys.keyfile import create_key_file
 from sceau.keys.local import LocalKeyService
 from sceau.keys.ports import KeyName
-from security.https_site import (
-    PATIENTS,
-    WHEN,
-    Answer,
-    Holder,
-    Record,
-    Site,
-    body_of,
-    refused_call,
-    refused_token,
-    unchanged,
-    unique_id,
-)
+from security.https_callers import Holder
+from security.https_forging import Answer, body_of, refused_call, refused_token, unique_id
+from security.https_site import PATIENTS, WHEN, Record, Site, unchanged
 
 pytestmark = pytest.mark.xdist_group("security-live")
 
@@ -195,12 +185,24 @@ def event_objects(site: Site, record_id: str) -> list[str]:
     return [name for name in site.objects("journal/events") if f"/{record_id}." in name]
 
 
+def shown_without(answer: Answer, names: list[str]) -> None:
+    """The patient sees all other events, and is told which ones do not pass their checks."""
+    assert answer.status == 200
+    entries = json.loads(answer.data)["entry"]
+    shown = {entry["resource"]["id"] for entry in entries if entry["resource"]["resourceType"] == "AuditEvent"}
+    (outcome,) = (entry["resource"] for entry in entries if entry["search"]["mode"] == "outcome")
+    gone = {name.rpartition(".")[2] for name in names}
+    assert shown
+    assert not gone & shown
+    assert {issue["diagnostics"].split()[1] for issue in outcome["issue"]} == gone
+
+
 def test_two_events_that_change_places(site: Site, scene: Scene) -> None:
     holder = scene.other.holder()
     names = event_objects(site, holder.record)[:2]
     first, second = (site.path(name).read_bytes() for name in names)
     with altered(site, dict(zip(names, (second, first), strict=True))):
-        damaged(site, events(holder))
+        shown_without(events(holder), names)
         damaged(site, holder.get(f"/fhir/AuditEvent/{names[0].rpartition('.')[2]}"))
     assert events(holder).status == 200
 
@@ -209,7 +211,7 @@ def test_an_event_of_another_record(site: Site, scene: Scene) -> None:
     holder = scene.other.holder()
     name, other = event_objects(site, holder.record)[0], event_objects(site, scene.physician.record)[0]
     with altered(site, {name: site.path(other).read_bytes()}):
-        damaged(site, events(holder))
+        shown_without(events(holder), [name])
 
 
 # --- altering -------------------------------------------------------------------------------------------------------
@@ -262,6 +264,8 @@ def test_a_cut_object(site: Site, scene: Scene, what: str) -> None:
             answer = events(holder) if what == "event" else scene.read(scene.first)
         if size < HEADER_BYTES:  # no object of the store any more: its adapter can't tell its retention
             refused_call(answer, 503)
+        elif what == "event":
+            shown_without(answer, [name])
         else:
             damaged(site, answer)
 

@@ -25,9 +25,8 @@ from sceau_schemas.configuration import (
     Client as RegisteredClient,
     ClientKind,
 )
-from security.https_site import (
-    Client,
-    Site,
+from security.https_callers import Client
+from security.https_forging import (
     body_of,
     claims_of,
     header_of,
@@ -37,10 +36,9 @@ from security.https_site import (
     refused_token,
     same,
     signed,
-    traced_refusal,
-    unchanged,
     unsigned,
 )
+from security.https_site import Site, traced_refusal, unchanged
 
 pytestmark = pytest.mark.xdist_group("security-live")
 

@@ -175,7 +175,7 @@ def _entities(shape: Shape, facts: EventFacts) -> Iterator[Json]:
     yield _query(facts) if shape.role == shapes.QUERY else _data(shape, facts)
     for other in facts.others:
         kind = (other.reference or "Basic/").partition("/")[0]
-        lifecycle = shapes.AMENDMENT if other.superseded else shape.lifecycle
+        lifecycle = shapes.AMENDMENT if other.superseded or other.amended else shape.lifecycle
         yield _entity(other, shapes.resource_type(kind), _role(other), lifecycle)
     if facts.request_id:
         yield {"what": {"identifier": {"value": facts.request_id}}, "type": _coding(shapes.REQUEST_ID)}

@@ -126,6 +126,7 @@ class Entity:
 
     `reference`: relative, `Type/id` or `Type/id/_history/version`; None where a refused request gave it no id.
     `sha256`: digest (32 bytes) of the document's bytes. `labels`: its security labels. `superseded`: replaced by it.
+    `amended`: there before, and changed by it.
     """
 
     reference: str | None = None
@@ -133,6 +134,7 @@ class Entity:
     sha256: bytes | None = None
     labels: tuple[Coding, ...] = ()
     superseded: bool = False
+    amended: bool = False
 
     def __post_init__(self) -> None:
         if self.reference is not None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from sceau.cli.body_folders import SampleFolder, folder_entry
 from sceau.cli.body_parts import (
     Json,
     concept,
@@ -40,6 +41,7 @@ from sceau_schemas.dossier import StoredIdentifier
 
 __all__ = [
     "SampleDocument",
+    "SampleFolder",
     "consent_grant",
     "consent_opening",
     "document_reference",
@@ -120,14 +122,21 @@ def sample_document(
 
 
 def provide_bundle(
-    documents: Sequence[SampleDocument], *, patient: Patient, when: datetime, set_id: str, with_patch: bool = True
+    documents: Sequence[SampleDocument],
+    *,
+    patient: Patient,
+    when: datetime,
+    set_id: str,
+    with_patch: bool = True,
+    folders: Sequence[SampleFolder] = (),
 ) -> Json:
-    """Return an ITI-65 transaction: a submission set, its documents, and the patch of what they replace.
+    """Return an ITI-65 transaction: a submission set, its documents, the patch of what they replace, and folders.
 
     `set_id`: the set's uniqueId, `urn:oid:…`. `with_patch`: add the Parameters entry for entries replaced by FHIR id.
     """
     names = [urn("document", document.unique_id) for document in documents]
-    entries = [entry(urn("set", set_id), _submission_set(documents[0], patient, when, set_id, names))]
+    members = names + [folder.url for folder in folders if folder.listed]
+    entries = [entry(urn("set", set_id), _submission_set(documents[0], patient, when, set_id, members))]
     for name, document in zip(names, documents, strict=True):
         url = urn("content", document.unique_id)
         reference = document_reference(document, patient=patient, when=when)
@@ -138,6 +147,7 @@ def provide_bundle(
         if with_patch and isinstance(document.replaces, str):
             entries.append(_patch(document.replaces))
         entries.append(entry(url, _content(document)))
+    entries += [folder_entry(folder, patient=patient, when=when) for folder in folders]
     return {
         "resourceType": "Bundle",
         "meta": {"profile": [_PDSM + "pdsm-comprehensive-provide-document-bundle"]},

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from sceau.fhir.folders import NewFolder
 from sceau.fhir.outcome import Problem, operation_outcome
 from sceau.fhir.parse import Json, read_stored, write_json
 from sceau.fhir.references import URI_SYSTEM, Target
@@ -19,9 +20,10 @@ from sceau.fhir.rules import IS_ARCHIVED
 from sceau.fhir.submission import EntryKind, RequestEntry, Submission
 from sceau.fhir.times import http_date, instant
 from sceau.records.ids import document_id, entry_uuid
-from sceau_schemas.dossier import EntryRow, EntryVersion, SetRow, StoredCoding
+from sceau_schemas.dossier import EntryRow, EntryVersion, FolderVersion, SetFolder, SetRow, StoredCoding
 
 _FIRST_VERSION: Final = 1
+_SHOWN: Final = frozenset({EntryKind.SUBMISSION_SET, EntryKind.FOLDER, EntryKind.DOCUMENT_REFERENCE})
 _ABSENT: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 _SUBSETTED: Final = {"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationValue", "code": "SUBSETTED"}
 
@@ -69,16 +71,37 @@ def document_reference(
 
 
 def submission_set(row: SetRow, blob: bytes, *, record_id: str, visible: Collection[str] | None = None) -> Json:
-    """Return a set's List. `visible`: the entry-ids that the reader may see; None: all."""
+    """Return a set's or folder's List. `visible`: ids of the entries and folders that the reader may see; None: all."""
     kept = read_stored(blob)
     resource = _beginning("List", document_id(record_id, row.id), row.version, row.updated, kept)
     resource["identifier"] = [_entry_uuid(row.id), *kept.get("identifier", ())]
     if "subject" in kept:
         resource["subject"] = _subject(kept["subject"], record_id)
-    members = [entry for entry in row.entries if visible is None or entry in visible]
-    if members:  # an empty array isn't FHIR
-        resource["entry"] = [{"item": {"reference": _reference(record_id, entry)}} for entry in members]
+    members = [(entry, _reference(record_id, entry)) for entry in row.entries]
+    members += [(one.id, f"List/{document_id(record_id, one.id)}") for one in row.folders if one.listed]
+    if shown := [reference for own_id, reference in members if visible is None or own_id in visible]:
+        resource["entry"] = [{"item": {"reference": reference}} for reference in shown]  # an empty array isn't FHIR
     return resource
+
+
+def as_seen(row: SetRow, visible: Collection[str]) -> SetRow | None:
+    """Return a set or folder as a reader sees it who may see the entries `visible`; None when it sees none of them.
+
+    A folder's versions are those that brought something visible: neither their number nor the time of the last one
+    tells of anything else that was added.
+    """
+    entries = tuple(entry for entry in row.entries if entry in visible)
+    if not entries or len(entries) == len(row.entries):
+        return row if entries else None
+    present = FolderVersion(updated=row.updated, event=row.event, size=len(row.entries))
+    visible_ids, versions, begin = set(entries), [], 0
+    for one in (*row.earlier, present):
+        if not visible_ids.isdisjoint(row.entries[begin : one.size]):
+            versions.append(one)
+        begin = one.size
+    last = versions[-1]
+    changed = {"entries": entries, "version": len(versions), "updated": last.updated, "event": last.event}
+    return row.model_copy(update={**changed, "earlier": ()})
 
 
 def technical_identifier(row: EntryRow, *, record_id: str) -> Json:
@@ -90,7 +113,7 @@ def technical_identifier(row: EntryRow, *, record_id: str) -> Json:
     return {
         "resourceType": "DocumentReference",
         "id": document_id(record_id, row.id),
-        "meta": {"versionId": str(row.now.version), "lastUpdated": instant(row.now.updated), "tag": [_SUBSETTED]},
+        "meta": {"tag": [_SUBSETTED]},  # no version or time: they would tell that the patient changed something
         "masterIdentifier": master,
         "identifier": [_entry_uuid(row.id), *others],
         "status": row.now.status,
@@ -117,43 +140,47 @@ def transaction_response(
     entry_ids: Sequence[str],
     resources: Mapping[str, Json] | None = None,
     superseded: Mapping[Target, str] | None = None,
+    folders: Sequence[SetFolder] = (),
 ) -> Json:
     """Return the answer to ITI-65: one entry for each of the request's, in its order.
 
-    `entry_ids`: of `submission.documents`, in order. `resources`: by set-id and entry-id, what
-    `Prefer: return=representation` adds. `superseded`: the entry-ids of replaced targets, where they are known.
+    `entry_ids`: of `submission.documents`, in order; `folders`: what became of `submission.folders`, likewise.
+    `resources`: by set-id, entry-id and folder-id, what `Prefer: return=representation` adds. `superseded`: the
+    entry-ids of replaced targets, where they are known.
     """
     entries: list[Json] = []
     for position, asked in enumerate(submission.entries):
-        entry_id = entry_ids[asked.document] if asked.document is not None else None
-        response = _response(asked, record_id, set_id, entry_id, submission, superseded or {})
+        if asked.folder is not None:
+            own = folders[asked.folder].id
+            response = _folder_response(submission.folders[asked.folder], folders[asked.folder], record_id)
+        else:
+            own = set_id if asked.document is None else entry_ids[asked.document]
+            response = _response(asked, record_id, own, submission, superseded or {})
         if warnings := _warnings_of(position, asked, submission):
             response["outcome"] = operation_outcome(warnings)
         entry: Json = {"response": response}
-        own = set_id if asked.kind is EntryKind.SUBMISSION_SET else entry_id
-        if resources and own and own in resources and asked.kind is not EntryKind.CONTENT:
+        if resources and asked.kind in _SHOWN and own in resources:
             entry["resource"] = resources[own]
         entries.append(entry)
     return {"resourceType": "Bundle", "type": "transaction-response", "entry": entries}
 
 
+def _folder_response(sent: NewFolder, made: SetFolder, record_id: str) -> Json:
+    status = "200 OK" if sent.target else "201 Created"
+    return {"status": status, "etag": etag(made.version), "location": f"List/{document_id(record_id, made.id)}"}
+
+
 def _response(
-    asked: RequestEntry,
-    record_id: str,
-    set_id: str,
-    entry_id: str | None,
-    submission: Submission,
-    superseded: Mapping[Target, str],
+    asked: RequestEntry, record_id: str, own_id: str, submission: Submission, superseded: Mapping[Target, str]
 ) -> Json:
+    """Return the response to an entry that is no folder. `own_id`: its document's, or the set's."""
     created = {"status": "201 Created", "etag": etag(_FIRST_VERSION)}
     match asked.kind:
-        case EntryKind.SUBMISSION_SET:
-            return {**created, "location": f"List/{document_id(record_id, set_id)}"}
         case EntryKind.DOCUMENT_REFERENCE:
-            return {**created, "location": _reference(record_id, entry_id or "")}
+            return {**created, "location": _reference(record_id, own_id)}
         case EntryKind.CONTENT:
             form = submission.documents[asked.document or 0].form
-            return {**created, "location": f"{form}/{document_id(record_id, entry_id or '')}"}
+            return {**created, "location": f"{form}/{document_id(record_id, own_id)}"}
         case EntryKind.PATIENT:
             return {"status": "200 OK", "location": f"Patient/{record_id}"}
         case EntryKind.PATCH:
@@ -162,6 +189,8 @@ def _response(
                 return {"status": "200 OK", "location": _reference(record_id, superseded[target])}
             location = {"location": f"DocumentReference/{target}"} if isinstance(target, str) else {}
             return {"status": "200 OK", **location}
+        case _:
+            return {**created, "location": f"List/{document_id(record_id, own_id)}"}
 
 
 def _warnings_of(position: int, asked: RequestEntry, submission: Submission) -> list[Problem]:

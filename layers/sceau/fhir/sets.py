@@ -1,4 +1,7 @@
-"""A submission set: the List of ITI-65 judged, and the one that ITI-105 has us derive. wire.md "ITI-65", MHD 3.65."""
+"""A submission set: the List of ITI-65 judged, and the one that ITI-105 has us derive. wire.md "ITI-65", MHD 3.65.
+
+What a folder's List has in common with it is here too; the rest is in `folders`.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from sceau.access.model import Identifier
 from sceau.fhir.codes import DocumentType
 from sceau.fhir.entries import check_subject, kept_meta, kept_subject
 from sceau.fhir.findings import Conditions, Findings
+from sceau.fhir.ins import INS_SYSTEMS
 from sceau.fhir.parse import Json, judge
 from sceau.fhir.references import People, Scope, people_behind, people_of
-from sceau.fhir.rules import check_other_patients, is_entry_uuid
+from sceau.fhir.rules import archived_in, check_other_patients, is_entry_uuid
 from sceau.fhir.terms import Terms, set_terms
 from sceau_schemas.dossier import StoredIdentifier
 from sceau_schemas.fhir.datatypes import CodeableConcept, Identifier as FhirIdentifier, Reference
@@ -30,7 +34,7 @@ _NOT_KEPT: Final = ("id", "_id", "identifier", "meta", "subject", "entry")
 
 @dataclass(frozen=True, slots=True)
 class NewSet:
-    """A submission set ready for the record: its List without id, version, entries and entryUUID."""
+    """A set ready for the record: its List without id, version, entries and entryUUID."""
 
     resource: Json
     identifiers: tuple[StoredIdentifier, ...]
@@ -55,38 +59,61 @@ def read_set(
     findings: Findings,
 ) -> NewSet:
     """Return the set ready for the record; problems go to `findings`. FhirError 400, 422: unresolvable references."""
-    if resource.status != "current":
-        findings.error("a submission set is current", f"{at}.status", rule="MHD")
-    if resource.mode != "working":
-        findings.error("the mode of a submission set is working", f"{at}.mode", rule="MHD")
-    if resource.date is None:
-        findings.required(f"{at}.date", "MHD")
-    check_subject(resource.subject, scope, patient, f"{at}.subject", conditions, findings)
-    check_other_patients(scope, patient, at, findings)
-    designation = _only(resource.extension, DESIGNATION_TYPE, "valueCodeableConcept", at, findings)
+    designation = check_list(resource, at, scope, patient, conditions, findings)
     source_id = _only(resource.extension, SOURCE_ID, "valueIdentifier", at, findings)
-    return _new_set(
+    return new_set(
         raw,
         resource,
-        judge(CodeableConcept, designation, f"{at}.extension('{DESIGNATION_TYPE}').value") if designation else None,
+        designation,
         judge(FhirIdentifier, source_id, f"{at}.extension('{SOURCE_ID}').value") if source_id else None,
         scope,
         patient,
         at,
+        archived=archived_in(resource.extension, at, findings),
     )
 
 
-def check_members(resource: List, documents: Collection[str], at: str, findings: Findings) -> None:
-    """The set holds the documents of its bundle, all of them and nothing else. `documents`: their fullUrls."""
-    named = [entry.item.reference or "" for entry in resource.entry or ()]
-    for position, reference in enumerate(named):
+def check_list(
+    resource: List, at: str, scope: Scope, patient: Identifier, conditions: Conditions, findings: Findings
+) -> CodeableConcept | None:
+    """Judge what sets and folders have in common; return the designationType."""
+    if resource.status != "current":
+        findings.error("a submission set or folder is current", f"{at}.status", rule="MHD")
+    if resource.mode != "working":
+        findings.error("the mode of a submission set or folder is working", f"{at}.mode", rule="MHD")
+    if resource.date is None:
+        findings.required(f"{at}.date", "PDSm")
+    if any(identifier.system in INS_SYSTEMS for identifier in resource.identifier or ()):
+        findings.error("a patient's INS is no identifier of a submission set or folder", f"{at}.identifier")
+    check_subject(resource.subject, scope, patient, f"{at}.subject", conditions, findings)
+    check_other_patients(scope, patient, at, findings)
+    designation = _only(resource.extension, DESIGNATION_TYPE, "valueCodeableConcept", at, findings)
+    where = f"{at}.extension('{DESIGNATION_TYPE}').value"
+    return judge(CodeableConcept, designation, where) if designation else None
+
+
+def check_members(
+    resource: List, documents: Collection[str], folders: Mapping[str, int], at: str, findings: Findings
+) -> frozenset[int]:
+    """The set holds the documents of its bundle, all of them, and any of its folders; nothing else.
+
+    `documents`: their fullUrls. `folders`: from each name that a folder may be called by to its position. Returns the
+    positions of the folders named.
+    """
+    seen: set[str | int] = set()
+    for position, entry in enumerate(resource.entry or ()):
         where = f"{at}.entry[{position}].item"
-        if reference not in documents:
-            findings.error("a submission set holds the DocumentReferences of its own bundle, by fullUrl", where)
-        elif reference in named[:position]:
-            findings.error("this document stands in the set already", where)
-    if not set(documents) <= set(named):
+        name = entry.item.reference or ""
+        member = folders.get(name, name)
+        if member == name and name not in documents:
+            text = "a submission set holds the DocumentReferences and any of the folders of its own bundle, by fullUrl"
+            findings.error(text, where)
+        elif member in seen:
+            findings.error("this stands in the set already", where)
+        seen.add(member)
+    if not seen.issuperset(documents):
         findings.error("a DocumentReference of the bundle is missing in the submission set", f"{at}.entry")
+    return frozenset(member for member in seen if isinstance(member, int))
 
 
 def _only(
@@ -101,7 +128,7 @@ def _only(
     return found[0][value]
 
 
-def _new_set(
+def new_set(
     raw: Json,
     resource: List,
     designation: CodeableConcept | None,
@@ -109,7 +136,10 @@ def _new_set(
     scope: Scope,
     patient: Identifier,
     at: str,
+    *,
+    archived: bool | None = None,
 ) -> NewSet:
+    """Return a judged List ready for the record. FhirError 400: a dangling fragment."""
     source = people_of(resource.source, scope, f"{at}.source")
     kept: Json = {name: value for name, value in raw.items() if name not in _NOT_KEPT}
     if meta := kept_meta(raw.get("meta", {})):
@@ -130,6 +160,7 @@ def _new_set(
         source_id=source_id,
         source=source,
         organisations=_author_organisations(resource.source, scope, f"{at}.source"),
+        archived=archived is True,
     )
     return NewSet(kept, tuple(identifiers), terms)
 
@@ -175,7 +206,7 @@ def derive_set(
     if used and "source" in raw:
         raw["contained"] = used
     resource = judge(List, raw, "List")
-    return _new_set(
+    return new_set(
         raw,
         resource,
         judge(CodeableConcept, category, "DocumentReference.category[0]"),

@@ -13,6 +13,7 @@ from datetime import datetime
 from sceau.access.model import Identifier
 from sceau.fhir.entries import NewDocument, SentDocument, read_entry
 from sceau.fhir.findings import Conditions, Findings
+from sceau.fhir.folders import NewFolder, folder_members, read_folder
 from sceau.fhir.outcome import FhirError, Problem, unprocessable
 from sceau.fhir.parse import Body, Json
 from sceau.fhir.references import Target, patient_named_by, scope_of
@@ -22,7 +23,7 @@ from sceau.fhir.transaction import EntryKind, Parts, RequestEntry, check_bundle
 from sceau_schemas.dossier import StoredIdentifier
 from sceau_schemas.fhir.bundle import Bundle
 
-__all__ = ["EntryKind", "NewDocument", "RequestEntry", "Submission", "parse_submission", "unmatched_patch"]
+__all__ = ["EntryKind", "NewDocument", "NewFolder", "RequestEntry", "Submission", "parse_submission", "unmatched_patch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,9 @@ class Submission:
 
     `set_resource`: the submission set's List without id, entries and entryUUID. `documents`: in the request's order.
     `patches`: entries that the request patches to superseded and that are not, as written, among those that its
-    documents replace: whoever resolves both must find them there, else 422 (`unmatched_patch`). `warnings`: what was
-    accepted with a remark. `entries`: one for each entry of the request; empty for ITI-105.
+    documents replace: whoever resolves both must find them there, else 422 (`unmatched_patch`). `folders`: in the
+    request's order. `warnings`: what was accepted with a remark. `entries`: one for each entry of the request; empty
+    for ITI-105.
     """
 
     patient: Identifier
@@ -41,6 +43,7 @@ class Submission:
     set_terms: Terms
     documents: tuple[NewDocument, ...]
     patches: tuple[Target, ...] = ()
+    folders: tuple[NewFolder, ...] = ()
     warnings: tuple[Problem, ...] = ()
     entries: tuple[RequestEntry, ...] = ()
     is_simplified: bool = False
@@ -81,8 +84,9 @@ def parse_submission(
         )
         for one in sent
     ]
-    check_members(submission_set, parts.document_urls, set_at, findings)
+    listed = check_members(submission_set, parts.document_urls, _folder_names(parts), set_at, findings)
     new_set = read_set(set_raw, submission_set, set_at, set_scope, patient, conditions, findings)
+    folders = _read_folders(parts, read, listed, patient, conditions, findings)
     _check_unique(sent, findings)
     patches = _unmatched_patches(parts, read, findings)
     findings.stop()
@@ -93,8 +97,47 @@ def parse_submission(
         set_terms=new_set.terms,
         documents=tuple(document for document in read if document),
         patches=patches,
+        folders=folders,
         warnings=tuple(findings.warnings),
         entries=parts.request_entries(),
+    )
+
+
+def _folder_names(parts: Parts) -> dict[str, int]:
+    """By fullUrl, and those that are there already by their id too."""
+    names: dict[str, int] = {}
+    for number, folder in enumerate(parts.folders):
+        if folder.full_url:
+            names[folder.full_url] = number
+        if folder.target:
+            names[f"List/{folder.target}"] = number
+    return names
+
+
+def _read_folders(
+    parts: Parts,
+    documents: list[NewDocument | None],
+    listed: Collection[int],
+    patient: Identifier,
+    conditions: Conditions,
+    findings: Findings,
+) -> tuple[NewFolder, ...]:
+    identifiers = {
+        identifier: number
+        for number, document in enumerate(documents)
+        for identifier in (document.identifiers if document else ())
+    }
+    return tuple(
+        read_folder(
+            folder,
+            folder_members(folder, parts.document_urls, identifiers, findings),
+            scope_of(folder.resource, folder.at, parts.patients),
+            patient,
+            conditions,
+            findings,
+            listed=number in listed,
+        )
+        for number, folder in enumerate(parts.folders)
     )
 
 

@@ -106,8 +106,12 @@ def set_terms(
     source_id: FhirIdentifier | None,
     source: People,
     organisations: People,
+    archived: bool = False,
 ) -> Terms:
-    """Return the terms of a submission set. `source`, `organisations`: those behind its source, and its authorOrg."""
+    """Return the terms of a submission set or folder, which is archived for good or never.
+
+    `source`, `organisations`: those behind its source, and its authorOrg.
+    """
     return _without_empty(
         {
             "code": _concepts(submission_set.code),
@@ -122,6 +126,7 @@ def set_terms(
             "source.family": _folded(source.family),
             "authorOrg": _literals(organisations.literals),
             "authorOrg.identifier": _stored(organisations.identifiers),
+            "isArchived": ["|true"] if archived else [],
         }
     )
 

@@ -1,7 +1,7 @@
 """The transaction Bundle of ITI-65 taken apart: what each entry is, and which bytes belong to which document entry.
 
-Its slicing is closed: what is no submission set, DocumentReference, content, patch or Patient is refused. Sources:
-wire.md "ITI-65" and "TD2.1", MHD 4.2.3 (UnContained Comprehensive).
+Its slicing is closed: what is no submission set, folder, DocumentReference, content, patch or Patient is refused.
+Sources: wire.md "ITI-65" and "TD2.1", MHD 4.2.3 (UnContained Comprehensive).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from sceau.access.model import Identifier
 from sceau.fhir import rules
 from sceau.fhir.entries import SentDocument
 from sceau.fhir.findings import Findings
+from sceau.fhir.folders import SentFolder
 from sceau.fhir.outcome import unprocessable
 from sceau.fhir.parse import Body, Json, write_json
 from sceau.fhir.references import Target, checked_ins, identifier_asked, ins_of, target_in
@@ -26,6 +27,7 @@ from sceau_schemas.fhir.parameters import Parameter, Parameters
 from sceau_schemas.fhir.people import Patient
 
 MAX_DOCUMENTS: Final = 100  # of one submission: each costs a key and an upload before the one commit
+MAX_FOLDERS: Final = 20
 
 _MHD: Final = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
 _MINIMAL: Final = _MHD + "IHE.MHD.Minimal.ProvideBundle"
@@ -35,6 +37,7 @@ _PROFILES: Final = (
     _MHD + "IHE.MHD.UnContained.Comprehensive.ProvideBundle",
 )
 _PATIENT_URL: Final = re.compile(r"(?:\S*/)?Patient/[A-Za-z0-9\-.]{1,64}")
+_LIST_URL: Final = re.compile(r"(?:\S*/)?List/([A-Za-z0-9\-.]{1,64})")
 _PATCH: Final = {"type": "replace", "path": "DocumentReference.status", "value": "superseded"}
 
 
@@ -42,6 +45,7 @@ class EntryKind(StrEnum):
     """What an entry of the request is, and so what the response says of it."""
 
     SUBMISSION_SET = "submission-set"
+    FOLDER = "folder"
     DOCUMENT_REFERENCE = "document-reference"
     CONTENT = "content"  # a Binary, or a Bundle that is a FHIR document
     PATCH = "patch"
@@ -52,12 +56,13 @@ class EntryKind(StrEnum):
 class RequestEntry:
     """One entry of the request. `document`: position in `Submission.documents`, of an entry or of its content.
 
-    `target`: what a patch supersedes.
+    `target`: what a patch supersedes. `folder`: position in `Submission.folders`.
     """
 
     kind: EntryKind
     document: int | None = None
     target: Target | None = None
+    folder: int | None = None
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -77,6 +82,7 @@ class Parts:
     body: Body[Bundle]
     findings: Findings
     sets: list[tuple[str, Json, List]] = field(default_factory=list)
+    folders: list[SentFolder] = field(default_factory=list)
     documents: list[tuple[str, Json, DocumentReference]] = field(default_factory=list)
     document_urls: list[str] = field(default_factory=list)
     contents: dict[str, int] = field(default_factory=dict)  # fullUrl → position in the bundle
@@ -99,6 +105,8 @@ class Parts:
             self.findings.error("the bundle has one submission set", "Bundle.entry", rule="ITI-65")
         if not 1 <= len(self.documents) <= MAX_DOCUMENTS:
             self.findings.error(f"the bundle has 1 to {MAX_DOCUMENTS} documents", "Bundle.entry", rule="ITI-65")
+        if len(self.folders) > MAX_FOLDERS:
+            self.findings.error(f"the bundle has at most {MAX_FOLDERS} folders", "Bundle.entry", rule="ITI-65")
         if len(self.patient_entries) > 1:
             self.findings.error("the bundle has at most one Patient", "Bundle.entry", rule="ITI-65")
 
@@ -108,12 +116,16 @@ class Parts:
         expected: tuple[str, ...] = ("POST",)
         match resource:
             case List():
-                self.kinds.append(EntryKind.SUBMISSION_SET)
-                if list_kind(resource) == "submissionset":
+                kind = list_kind(resource)
+                self.kinds.append(EntryKind.FOLDER if kind == "folder" else EntryKind.SUBMISSION_SET)
+                if kind == "folder":
+                    expected = ("POST", "PUT")
+                    self._add_folder(entry, raw, resource, at)
+                elif kind == "submissionset":
                     self.sets.append((f"{at}.resource", raw, resource))
                 else:
-                    text = "only a submission set is accepted; folders are not supported"
-                    self.findings.error(text, f"{at}.resource.code", code="not-supported")
+                    text = "the code of a List is submissionset or folder, of MHDlistTypes"
+                    self.findings.error(text, f"{at}.resource.code", rule="MHD", code="code-invalid")
             case DocumentReference():
                 self.kinds.append(EntryKind.DOCUMENT_REFERENCE)
                 self.documents.append((f"{at}.resource", raw, resource))
@@ -156,6 +168,19 @@ class Parts:
                 self.findings.error(
                     "conditions on an entry are not supported", f"{at}.request.{name}", code="not-supported"
                 )
+
+    def _add_folder(self, entry: BundleEntry, raw: Json, folder: List, at: str) -> None:
+        target = None
+        if entry.request is not None and entry.request.method == "PUT":
+            named = _LIST_URL.fullmatch(entry.request.url)
+            target = named[1] if named else None
+            if target is None:
+                self.findings.error("the url of a PUT names the folder: List/<id>", f"{at}.request.url", rule="ITI-65")
+            elif folder.id not in {None, target}:
+                self.findings.error("the id is not the one that the request names", f"{at}.resource.id")
+            elif any(target == other.target for other in self.folders):
+                self.findings.error("another entry updates this folder", f"{at}.request.url")
+        self.folders.append(SentFolder(raw, folder, f"{at}.resource", entry.full_url, target))
 
     def _add_patch(self, position: int, entry: BundleEntry, patch: Parameters, at: str) -> None:
         operations = patch.parameter or []
@@ -239,11 +264,13 @@ class Parts:
     def request_entries(self) -> tuple[RequestEntry, ...]:
         """Say of each entry what it is, once all is judged."""
         numbers = iter(range(len(self.documents)))
+        folders = iter(range(len(self.folders)))
         return tuple(
             RequestEntry(
                 kind,
                 next(numbers) if kind is EntryKind.DOCUMENT_REFERENCE else self.used.get(position),
                 self.patches.get(position),
+                next(folders) if kind is EntryKind.FOLDER else None,
             )
             for position, kind in enumerate(self.kinds)
         )

@@ -15,7 +15,7 @@ from sceau.access.model import Act
 from sceau.audit.facts import AuditAct, Entity
 from sceau.envelope.messages import Envelope
 from sceau.fhir.consents import GrantRequest, OpeningRequest, consent as consent_resource, parse_consent
-from sceau.fhir.outcome import FhirError, Problem, unprocessable
+from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import parse_resource
 from sceau.fhir.resources import etag, etag_matches, last_modified, searchset
 from sceau.http.building import Built, build_wrapper
@@ -110,6 +110,9 @@ class Consents:
         require_json_answer(call.request)
         require_json_body(call.request)
         body = parse_resource(call.request.body, Consent)
+        named, given = call.request.path_parameters.get("resource_id"), body.raw.get("id")
+        if named is not None and given is not None and given != named:
+            raise bad_request("the id is not that of the address", "Consent.id", rule="FHIR R4, update")
         return parse_consent(body, accepted_ins_systems=self._built.runtime.spec.identifiers)
 
     def _name_record(self, call: Call, asked: GrantRequest) -> None:

@@ -24,6 +24,9 @@ StartResponse = Callable[[str, list[tuple[str, str]]], object]
 MAX_TARGET_BYTES = 16 * 1024
 """Longest path with query that is served; the path counts as it reads when it is decoded."""
 
+_BASE = "/fhir"
+"""The FHIR service's base, where transactions go."""
+
 _READ_PIECE = 64 * 1024
 _PARAMETER = re.compile(r"\\{([a-z_]+)\\}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -87,6 +90,10 @@ class Gateway:
         return self._patterns[-1][2]
 
     def _find(self, path: str) -> tuple[dict[str, Mount], str, dict[str, str]] | None:
+        if path == f"{_BASE}/":
+            # R4 writes the base without a slash at its end; fhir-kit-client and fhirpy post transactions to it with
+            # one. Only the route is the same: the event keeps the path as it was addressed, which the proof must name.
+            path = _BASE
         if path in self._exact:
             return self._exact[path], path, {}
         for pattern, resource, methods in self._patterns:

@@ -59,6 +59,7 @@ class Ingest:
             entry_ids=published.entry_ids,
             resources=resources,
             superseded=published.superseded,
+            folders=published.folders,
         )
         return resource_answer(200, response)
 
@@ -104,13 +105,14 @@ class Ingest:
         return document_reference(row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin)
 
     def _resources(self, call: Call, published: Published) -> dict[str, Json]:
-        """The set and its entries, by their ids, for `Prefer: return=representation`."""
+        """The set, its entries and its folders, by their ids, for `Prefer: return=representation`."""
         found = {entry_id: self._entry(call, published, entry_id) for entry_id in published.entry_ids}
-        row = published.dossier.sets.row(published.set_id)
-        if row is None:
-            raise AssertionError("a published set is not in its record")
-        blob = published.dossier.sets.blob(published.set_id)
-        found[published.set_id] = submission_set(row, blob, record_id=call.record_id or "")
+        for list_id in (published.set_id, *(folder.id for folder in published.folders)):
+            row = published.dossier.sets.row(list_id)
+            if row is None:
+                raise AssertionError("a published set is not in its record")
+            blob = published.dossier.sets.blob(list_id)
+            found[list_id] = submission_set(row, blob, record_id=call.record_id or "")
         return found
 
 

@@ -7,7 +7,6 @@ version carries it; after an upload, the documents are unreachable and are swept
 from __future__ import annotations
 
 import secrets
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -20,15 +19,18 @@ from sceau.fhir.references import Target
 from sceau.fhir.submission import Submission, unmatched_patch
 from sceau.http.call import Call
 from sceau.http.commit import commit_with_retries, conflict
+from sceau.http.filing import Filed, file_folders, with_folders
 from sceau.http.refusals import not_found
+from sceau.http.repetition import find_repeated
+from sceau.http.targets import entry_meant
 from sceau.records.dossier import Dossier
-from sceau.records.errors import DuplicateIdentifier
-from sceau.records.ids import document_id, encode_id, split_document_id
+from sceau.records.ids import document_id, encode_id
 from sceau.records.repository import Records
 from sceau_schemas.dossier import (
     Commit,
     EntryRow,
     EntryVersion,
+    SetFolder,
     SetRow,
     StoredDocument,
     StoredIdentifier,
@@ -37,7 +39,7 @@ from sceau_schemas.dossier import (
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What a submission became: the set and its entries, as the record now has them, in the request's order.
+    """What a submission became: the set, its entries and folders, as the record now has them, in the request's order.
 
     `superseded`: the entries that it replaced, by the names under which the request pointed at them.
     """
@@ -46,6 +48,7 @@ class Published:
     set_id: str
     entry_ids: tuple[str, ...]
     superseded: Mapping[Target, str]
+    folders: tuple[SetFolder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class _Attempt:
         self._submission = submission
         self._set_id = new_id()
         self._entry_ids = tuple(new_id() for _ in submission.documents)
+        self._folder_ids = tuple(new_id() for _ in submission.folders)
         self._record_id = call.record_id or ""
         self._sealed: tuple[_Sealed, ...] = ()
         self._event: tuple[str, tuple[str, ...]] | None = None
@@ -102,68 +106,48 @@ class _Attempt:
             self._call.require(Act.PUBLISH, facts, _facts(document))
         if loaded is None:
             raise AssertionError("a publication into an absent record was allowed")
+        self._check_identifiers()
         repeated = self._repeated(loaded.dossier)
         if repeated is not None:
-            self._trace(repeated.set_id, repeated.entry_ids, (), repeated=True)
+            self._trace(repeated.set_id, repeated.entry_ids, (), repeated.folders, repeated=True)
             return repeated
         targets = tuple(self._targets(loaded.dossier, document) for document in self._submission.documents)
         superseded = tuple(target.id for group in targets for target in group)
         if len(set(superseded)) != len(superseded):
             raise conflict("two documents of the submission replace the same one")
         named = self._named(loaded.dossier, frozenset(superseded))
-        event = self._trace(self._set_id, self._entry_ids, superseded)
+        filed = file_folders(
+            self._call, loaded.dossier, self._submission, new_ids=self._folder_ids, entry_ids=self._entry_ids
+        )
+        folders = tuple(one.stored for one in filed)
+        event = self._trace(self._set_id, self._entry_ids, superseded, folders)
         self._upload()
-        try:
-            dossier = self._next(loaded.dossier, targets, event)
-        except DuplicateIdentifier:
-            raise conflict("a business identifier stands twice in the submission") from None
+        dossier = self._next(loaded.dossier, targets, filed, event)
         self._records.commit(dossier, replacing=loaded)
-        return Published(dossier, self._set_id, self._entry_ids, named)
+        return Published(dossier, self._set_id, self._entry_ids, named, folders)
+
+    def _check_identifiers(self) -> None:
+        """A business identifier is of one document, the set, or one folder (409). Those of the record: `_repeated`."""
+        owners = [document.identifiers for document in self._submission.documents]
+        owners += [folder.identifiers for folder in self._submission.folders]
+        claimed = [one for identifiers in (*owners, self._submission.set_identifiers) for one in set(identifiers)]
+        if len(set(claimed)) != len(claimed):
+            raise conflict("a business identifier stands twice in the submission")
 
     def _repeated(self, dossier: Dossier) -> Published | None:
-        """What the same submission became the first time; None for a new one. A half-known one: FhirError 409.
-
-        The same: every business identifier is there, on entries with the same bytes that replaced the same entries, in
-        one set with the same identifiers and no further entries (api.md, 409).
-        """
-        owners = [dossier.find(document.identifiers[0]) for document in self._submission.documents]
-        others = [
-            dossier.find(identifier)
-            for document in self._submission.documents
-            for identifier in document.identifiers[1:]
-        ]
-        set_owners = [dossier.find(identifier) for identifier in self._submission.set_identifiers]
-        if not any((*owners, *others, *set_owners)):
+        """What the same submission became the first time; None for a new one. A half-known one: FhirError 409."""
+        first = find_repeated(dossier, self._submission, self._call.actor.client_id)
+        if first is None:
             return None
-        rows = [dossier.entries.row(owner) if owner else None for owner in owners]
-        entries = [row for row in rows if row is not None]
-        if len(entries) != len(owners):
-            raise conflict("some business identifiers of the submission are in the record already, others are not")
-        found = dossier.sets.row(entries[0].submission_set)
-        if found is None or sorted(found.entries) != sorted(row.id for row in entries):
-            raise conflict("these documents are in the record already, in another submission set")
-        same_sets = all(owner == found.id for owner in set_owners) and tuple(found.identifiers) == tuple(
-            self._submission.set_identifiers
-        )
-        same_bytes = all(
-            row.document.sha256 == document.sha256 and tuple(row.identifiers) == tuple(document.identifiers)
-            for row, document in zip(entries, self._submission.documents, strict=True)
-        )
-        same_replaced = all(
-            frozenset(row.replaces) == frozenset(self._resolve(dossier, target) for target in document.replaces)
-            for row, document in zip(entries, self._submission.documents, strict=True)
-        )
-        same_content = same_bytes and same_replaced
-        if not same_sets or not same_content or found.depositor != self._call.actor.client_id:
-            raise conflict("a business identifier of the submission is in the record already, with other content")
-        replaced = frozenset(entry_id for row in entries for entry_id in row.replaces)
-        return Published(dossier, found.id, tuple(row.id for row in entries), self._named(dossier, replaced))
+        replaced = frozenset(entry_id for row in first.entries for entry_id in row.replaces)
+        entry_ids = tuple(row.id for row in first.entries)
+        return Published(dossier, first.row.id, entry_ids, self._named(dossier, replaced), first.row.folders)
 
     def _targets(self, dossier: Dossier, document: NewDocument) -> tuple[EntryRow, ...]:
         """The entries that a document replaces. Raises Refused 404, FhirError 409."""
         rows: list[EntryRow] = []
         for target in document.replaces:
-            entry_id = self._resolve(dossier, target)
+            entry_id = entry_meant(dossier, target)
             row = dossier.entries.row(entry_id) if entry_id else None
             if row is None:
                 raise not_found()
@@ -182,20 +166,20 @@ class _Attempt:
         named: dict[Target, str] = {}
         pointed = [target for document in self._submission.documents for target in document.replaces]
         for target in (*pointed, *self._submission.patches):
-            entry_id = self._resolve(dossier, target)
+            entry_id = entry_meant(dossier, target)
             if entry_id is None or entry_id not in superseded:
                 raise unmatched_patch()
             named[target] = entry_id
         return named
 
-    def _resolve(self, dossier: Dossier, target: Target) -> str | None:
-        if isinstance(target, StoredIdentifier):
-            return dossier.find(target) or _entry_of_uuid(target.value)
-        pair = split_document_id(target)
-        return pair[1] if pair and pair[0] == self._record_id else None
-
     def _trace(
-        self, set_id: str, entry_ids: tuple[str, ...], superseded: tuple[str, ...], *, repeated: bool = False
+        self,
+        set_id: str,
+        entry_ids: tuple[str, ...],
+        superseded: tuple[str, ...],
+        folders: tuple[SetFolder, ...],
+        *,
+        repeated: bool = False,
     ) -> str:
         """Announce the act; the event of an earlier attempt serves again when it says the same."""
         if self._event is not None and self._event[1] == superseded and not repeated:
@@ -217,9 +201,20 @@ class _Attempt:
             event = self._call.trace(data=documents[0], others=replaced, reason="repeated" if repeated else None)
         else:
             own_set = Entity(reference=f"List/{document_id(self._record_id, set_id)}")
-            event = self._call.trace(data=own_set, others=documents + replaced, reason="repeated" if repeated else None)
+            others = documents + self._traced_folders(folders) + replaced
+            event = self._call.trace(data=own_set, others=others, reason="repeated" if repeated else None)
         self._event = (event, superseded)
         return event
+
+    def _traced_folders(self, folders: tuple[SetFolder, ...]) -> tuple[Entity, ...]:
+        return tuple(
+            Entity(
+                reference=f"List/{document_id(self._record_id, one.id)}",
+                identifier=_traced(folder.identifiers),
+                amended=folder.target is not None,
+            )
+            for one, folder in zip(folders, self._submission.folders, strict=True)
+        )
 
     def _upload(self) -> None:
         if self._sealed:
@@ -233,8 +228,10 @@ class _Attempt:
             sealed.append(_Sealed(entry_id, stored, data))
         self._sealed = tuple(sealed)
 
-    def _next(self, dossier: Dossier, targets: tuple[tuple[EntryRow, ...], ...], event: str) -> Dossier:
-        """The record's next version, with the new set, its entries, and what they supersede."""
+    def _next(
+        self, dossier: Dossier, targets: tuple[tuple[EntryRow, ...], ...], filed: tuple[Filed, ...], event: str
+    ) -> Dossier:
+        """The record's next version, with the new set, its entries and folders, and what the entries supersede."""
         call = self._call
         millis = max(int(call.now.timestamp() * 1000), dossier.head.updated)
         version = dossier.head.version + 1
@@ -278,21 +275,17 @@ class _Attempt:
             updated=millis,
             event=event,
             entries=self._entry_ids,
+            folders=tuple(one.stored for one in filed),
             identifiers=self._submission.set_identifiers,
             depositor=call.actor.client_id,
             terms=self._submission.set_terms,
         )
-        return after.with_set(own_set, write_json(self._submission.set_resource))
+        after = after.with_set(own_set, write_json(self._submission.set_resource))
+        return with_folders(after, self._submission, filed, depositor=call.actor.client_id, millis=millis, event=event)
 
 
-def _entry_of_uuid(text: str) -> str | None:
-    """The entry-id behind an entryUUID; whether the record has it is for the caller to see."""
-    if not text.startswith("urn:uuid:"):
-        return None
-    try:
-        return encode_id(uuid.UUID(text).bytes)
-    except ValueError:
-        return None
+def _traced(identifiers: tuple[StoredIdentifier, ...]) -> TracedIdentifier | None:
+    return TracedIdentifier(identifiers[0].system, identifiers[0].value) if identifiers else None
 
 
 def _superseded(row: EntryRow, millis: int, event: str) -> EntryRow:

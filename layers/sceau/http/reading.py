@@ -17,7 +17,7 @@ from sceau.http.message import Request
 from sceau.http.negotiation import is_strict, require_form_body
 from sceau.http.refusals import not_found
 from sceau.records.dossier import Dossier
-from sceau.records.ids import record_id, split_document_id
+from sceau.records.ids import decode_id, record_id, split_document_id
 from sceau.records.repository import Records
 from sceau_schemas.dossier import EntryRow
 
@@ -104,6 +104,10 @@ class RecordReader:
     def same_record(self, call: Call, record: str) -> None:
         """Likewise by record-id. Raises Refused 404: no store is asked, so nothing is learned about another record."""
         if call.actor.record_id is None:
+            try:
+                decode_id(record)
+            except ValueError:
+                raise not_found() from None  # no name of a record of ours
             call.record_id = record
         elif record != call.actor.record_id:
             raise not_found("denied.other-record")

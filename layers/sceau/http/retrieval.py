@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sceau.access.facts import document_facts
 from sceau.access.model import Act, ActorKind, Reason, RecordFacts
@@ -13,6 +13,7 @@ from sceau.fhir.outcome import FhirError, Problem
 from sceau.fhir.parse import Json
 from sceau.fhir.patient import patient
 from sceau.fhir.resources import (
+    as_seen,
     binary,
     document_reference,
     etag,
@@ -128,8 +129,8 @@ class Retrieval:
             if verdict.reason is Reason.DENIED_NO_GRANT:
                 act = Act.FIND_IDENTIFIER  # a professional who may not read still finds what the structure authored
                 call.begin(AuditAct.FIND_IDENTIFIER, facts.record_id)
-        if act is Act.FIND_IDENTIFIER and not _names_documents(query):
-            raise FhirError(400, Problem("required", "TD3.1b: identifier is required", "identifier"))
+        if act is Act.FIND_IDENTIFIER:
+            _check_technical(query)
         call.require(act, facts)
         call.trace()
         present = _present(dossier)
@@ -161,12 +162,9 @@ class Retrieval:
         call.trace()
         present = _present(dossier)
         visible = _visible_entries(call, Act.SEARCH_SETS, facts, present)
-        page = run(
-            query,
-            present.sets.rows(),
-            lambda row: not visible.isdisjoint(row.entries),
-            record_id=facts.record_id,
-        )
+        seen = [row for row in (as_seen(row, visible) for row in present.sets.rows()) if row is not None]
+        page = run(query, seen, lambda _: True, record_id=facts.record_id)
+        visible |= {row.id for row in seen}
         return resource_answer(
             200,
             searchset(
@@ -183,10 +181,13 @@ class Retrieval:
         call.begin(AuditAct.READ)
         require_json_answer(call.request)
         dossier, facts, set_id = self._reader.named(call, Act.READ_SET)
-        row = dossier.sets.row(set_id)
+        stored = dossier.sets.row(set_id)
         visible = _visible_entries(call, Act.READ_SET, facts, dossier)
-        if row is None or visible.isdisjoint(row.entries):
+        row = as_seen(stored, visible) if stored else None
+        if row is None:
             raise not_found()
+        named = (dossier.sets.row(folder.id) for folder in row.folders)
+        visible |= {folder.id for folder in named if folder and as_seen(folder, visible)}
         call.trace(data=Entity(reference=f"List/{document_id(facts.record_id, set_id)}"))
         resource = _list(dossier, row, visible)
         return _conditional(call.request, resource, _content_tag(resource), row.updated)
@@ -242,13 +243,23 @@ def _patient(dossier: Dossier) -> Json:
     return patient(dossier.head, medecin_traitant=False, rattachement_mes=False)
 
 
-def _visible_entries(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> frozenset[str]:
+def _visible_entries(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> set[str]:
     rows = dossier.entries.rows()
-    return frozenset(row.id for row in rows if call.decide(act, facts, document_facts(row)).allowed)
+    return {row.id for row in rows if call.decide(act, facts, document_facts(row)).allowed}
 
 
-def _list(dossier: Dossier, row: SetRow, visible: frozenset[str]) -> Json:
+def _list(dossier: Dossier, row: SetRow, visible: Collection[str]) -> Json:
     return submission_set(row, dossier.sets.blob(row.id), record_id=dossier.record_id, visible=visible)
+
+
+def _check_technical(query: Query) -> None:
+    """TD3.1b: `identifier` alone; a label or a date beside it would tell what may not be read. FhirError 400."""
+    if not _names_documents(query):
+        raise FhirError(400, Problem("required", "TD3.1b: identifier is required", "identifier"))
+    others = sorted({one.parameter.name for one in query.criteria} - {"identifier"})
+    if others:
+        text = "TD3.1b: a caller that may not read searches by identifier alone"
+        raise FhirError(400, Problem("not-supported", text, others[0]))
 
 
 def _names_documents(query: Query) -> bool:

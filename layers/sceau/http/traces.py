@@ -13,6 +13,7 @@ from itertools import islice
 
 from sceau.access.facts import document_facts, record_facts
 from sceau.access.model import Act, RecordFacts
+from sceau.audit.errors import EventDamaged
 from sceau.audit.facts import AuditAct, Entity
 from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.envelope.batch import BatchOpener
@@ -23,6 +24,7 @@ from sceau.fhir.search.paging import PageCaller
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
+from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer
 from sceau.http.negotiation import is_strict, require_json_answer
 from sceau.http.refusals import not_found
@@ -81,13 +83,16 @@ class Traces:
         dossier, facts = self._load(call)
         call.require(Act.READ_TRACES, facts)
         call.trace()
-        found = list(islice(self._events(call, dossier, facts, query), query.count + 1))
+        damaged: list[Problem] = []
+        found = list(islice(self._events(call, dossier, facts, query, damaged), query.count + 1))
         page = found[: query.count]
         links = [("self", self._link(call, query, query.after))]
         if len(found) > len(page):
             links.append(("next", self._link(call, query, page[-1].event_id)))
         completed = {commit.event for commit in dossier.head.commits} if dossier else set()
-        return Answer(200, _searchset(page, links, self._built.runtime.origin, completed, query.warnings), FHIR_JSON)
+        return Answer(
+            200, _searchset(page, links, self._built.runtime.origin, completed, (*query.warnings, *damaged)), FHIR_JSON
+        )
 
     def read(self, call: Call) -> Answer:
         """One event of the holder's record, by its id: its exact bytes."""
@@ -108,11 +113,22 @@ class Traces:
         call.dossier_version = dossier.head.version if dossier else 0
         return dossier, record_facts(call.record_id or "", dossier.head if dossier else None)
 
-    def _events(self, call: Call, dossier: Dossier | None, facts: RecordFacts, query: _Query) -> Iterator[JournalEvent]:
+    def _events(
+        self, call: Call, dossier: Dossier | None, facts: RecordFacts, query: _Query, damaged: list[Problem]
+    ) -> Iterator[JournalEvent]:
+        """What is asked for, newest first.
+
+        An event that does not pass its checks is not shown, and said to be there: one must not hide all others.
+        """
         visible = self._visible(call, dossier, facts)
         ids = self._reader.event_ids(facts.record_id, query.start, query.end, after=query.after, newest_first=True)
         for event_id in ids:
-            event = self._reader.read(facts.record_id, event_id)
+            try:
+                event = self._reader.read(facts.record_id, event_id)
+            except EventDamaged:
+                log(LogEvent.DAMAGED, request=call.request.request_id, error=f"event {event_id}")
+                damaged.append(Problem("exception", f"event {event_id} does not pass its integrity checks"))
+                continue
             parsed = AuditEvent.model_validate_json(event.data)
             if matches(parsed, query.filters) and visible(parsed):
                 yield event

@@ -76,6 +76,10 @@ class Dossier:
         """One more submission set or folder. Raises DuplicateIdentifier."""
         return replace(self, sets=self.sets.added(row, blob), identifiers=self._claimed(row.id, row.identifiers))
 
+    def with_changed_set(self, row: SetRow) -> Dossier:
+        """An existing folder with new values. Its identifiers and its blob can't change here. Raises KeyError."""
+        return replace(self, sets=self.sets.replaced(row))
+
     def with_changed_entry(self, row: EntryRow) -> Dossier:
         """An existing entry with new values. Its identifiers and its document can't change here. Raises KeyError."""
         return replace(self, entries=self.entries.replaced(row))

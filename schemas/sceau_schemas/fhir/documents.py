@@ -63,11 +63,11 @@ class DocumentReference(DomainResource):
 
 
 class ListEntry(Element):
-    """A member of a submission set."""
+    """A member of a submission set or folder."""
 
     refused: ClassVar[Mapping[str, str]] = {
         **Element.refused,
-        **dict.fromkeys(("flag", "deleted", "date"), "MHD forbids it in a submission set"),
+        **dict.fromkeys(("flag", "deleted", "date"), "MHD forbids it in a submission set or folder"),
     }
 
     item: Reference
@@ -79,7 +79,7 @@ class List(DomainResource):
     kept: ClassVar[Mapping[str, Kind]] = {**Resource.kept, **shapes(arrays="note")}
     refused: ClassVar[Mapping[str, str]] = {
         **Resource.refused,
-        **dict.fromkeys(("encounter", "orderedBy", "emptyReason"), "MHD forbids it in a submission set"),
+        **dict.fromkeys(("encounter", "orderedBy", "emptyReason"), "MHD forbids it in a submission set or folder"),
     }
 
     resource_type: Literal["List"]

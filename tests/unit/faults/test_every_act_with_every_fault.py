@@ -19,10 +19,11 @@ from fakes.keys import on_calls as on_key_calls
 from fakes.objects import Call, Fault, on_calls
 from fixtures.inprocess import Process, Response, Session, World
 from sceau.cli import bodies
-from sceau.cli.bodies import SampleDocument, sample_document
+from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.identity.client import TokenNotGiven
+from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole, state
 
 WHEN = datetime(2026, 2, 1, 9, tzinfo=UTC)
@@ -41,9 +42,16 @@ def sample(number: int, **more: Any) -> SampleDocument:
     )
 
 
-def bundle(first: int, count: int, **more: Any) -> dict[str, Any]:
+def bundle(first: int, count: int, folders: tuple[SampleFolder, ...] = (), **more: Any) -> dict[str, Any]:
     documents = [sample(first + number, **more) for number in range(count)]
-    return bodies.provide_bundle(documents, patient=DOMINIQUE, when=WHEN, set_id=f"urn:oid:2.25.{9000 + first}")
+    return bodies.provide_bundle(
+        documents, patient=DOMINIQUE, when=WHEN, set_id=f"urn:oid:2.25.{9000 + first}", folders=folders
+    )
+
+
+def folder(number: int, *documents: int, **more: Any) -> SampleFolder:
+    unique_ids = tuple(f"urn:oid:2.25.{1000 + one}" for one in documents)
+    return SampleFolder(f"Dossier {number}", f"urn:oid:2.25.{8000 + number}", unique_ids, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +72,7 @@ def _known(session: Session) -> dict[str, Any]:
     return {
         "entry": f"{dossier.record_id}.{rows[0].id}",
         "set": f"{dossier.record_id}.{rows[0].submission_set}",
+        "folder": next(f"{dossier.record_id}.{one.id}" for one in dossier.sets.rows() if one.kind == "folder"),
         "grant": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'grant')}",
     }
 
@@ -90,7 +99,8 @@ def withdraw(session: Session) -> Response:
 
 
 PATIENT = f"{DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
-UNIQUE_ID = "urn:ietf:rfc:3986|urn:oid:2.25.1001"
+URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
+UNIQUE_ID = f"{URI}|{FIRST}"
 SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
 
 ACTS = {
@@ -112,6 +122,13 @@ ACTS = {
         True,
         (201,),
     ),
+    "publish with folder": Act(
+        "laboratory",
+        post("/fhir", bundle(400, 1, (folder(2, 400, entries=(StoredIdentifier(system=URI, value=FIRST),)),))),
+        "full",
+        True,
+    ),
+    "add to folder": Act("laboratory", lambda session: session.request("POST", "/fhir", adding(session)), "full", True),
     "replace": Act("laboratory", lambda session: session.request("POST", "/fhir", replacing(session)), "full", True),
     "status": Act("hospital-physician", get(f"/fhir/Patient?identifier={PATIENT}"), "full", False),
     "search": Act("hospital-physician", get(SEARCH), "full", False),
@@ -131,6 +148,12 @@ def replacing(session: Session) -> dict[str, Any]:
     return bundle(300, 1, replaces=_known(session)["entry"])
 
 
+def adding(session: Session) -> dict[str, Any]:
+    """The folder of the full state grows by one document; what it holds is named again."""
+    known = _known(session)
+    return bundle(500, 1, (folder(1, 500, entries=(known["entry"],), adds_to=known["folder"]),))
+
+
 @functools.cache
 def base(name: str) -> World:
     """The state on which an act is tried. Made once; every case works on a copy."""
@@ -140,7 +163,7 @@ def base(name: str) -> World:
         steps = (
             ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
             ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
-            ("laboratory", "/fhir", bundle(1, 2)),
+            ("laboratory", "/fhir", bundle(1, 2, (folder(1, 1),))),
         )
         for actor, path, body in steps:
             assert process.session(actor).request("POST", path, body).status in (200, 201)

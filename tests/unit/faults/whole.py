@@ -56,6 +56,11 @@ def _check(dossier: Dossier, records: Records, events: dict[str, AuditEvent]) ->
             assert events[version.event].outcome == "0", "an entry's version without its event"
         assert records.read_document(dossier.record_id, row.id, row.document)
         assert dossier.sets.row(row.submission_set) is not None, "a document without its submission set"
+    for own_set in dossier.sets.rows():
+        for event in (own_set.event, *(version.event for version in own_set.earlier)):
+            assert events[event].outcome == "0", "a set's version without its event"
+        assert all(entry in dossier.entries for entry in own_set.entries), "a set without its documents"
+        assert all(folder.id in dossier.sets for folder in own_set.folders), "a set without its folders"
     names = [row.document.object_name for row in dossier.entries.rows()]
     assert sorted(names) == list(dossier.object_names)
 
@@ -81,5 +86,8 @@ def state(dossier: Dossier | None) -> object:
             ([(one.system, one.value) for one in row.identifiers], row.now.status, row.now.version, row.document.sha256)
             for row in dossier.entries.rows()
         ),
-        len(dossier.sets),
+        sorted(
+            (row.kind, [(one.system, one.value) for one in row.identifiers], row.version, len(row.entries))
+            for row in dossier.sets.rows()
+        ),
     )

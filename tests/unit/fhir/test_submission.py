@@ -397,7 +397,7 @@ REFUSALS = [
         id="a resource of another type",
     ),
     pytest.param(
-        lambda b: the_list(b)["code"]["coding"][0].update(code="folder"), "Bundle.entry[0].resource.code", id="folder"
+        lambda b: the_list(b)["code"]["coding"][0].update(code="other"), "Bundle.entry[0].resource.code", id="a List"
     ),
     pytest.param(lambda b: b["entry"][0].pop("request"), "Bundle.entry[0].request", id="no request"),
     pytest.param(

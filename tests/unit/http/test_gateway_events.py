@@ -183,6 +183,12 @@ def test_a_route_is_found_with_its_parameters(
     assert house.finder.event["pathParameters"] == parameters
 
 
+def test_the_base_may_be_addressed_with_a_slash_and_the_event_says_how_it_was(house: House) -> None:
+    assert house.call("POST", "/fhir/").status == 200
+    assert (house.writer.event["resource"], house.writer.event["path"]) == ("/fhir", "/fhir/")
+    assert house.call("GET", "/fhir/").header("allow") == "POST"
+
+
 def test_two_functions_may_share_a_path_and_each_gets_its_own_method(house: House) -> None:
     house.call("PUT", "/fhir/Patient/x")
     assert house.writer.event["httpMethod"] == "PUT"
@@ -196,7 +202,7 @@ def test_two_functions_may_share_a_path_and_each_gets_its_own_method(house: Hous
         "",
         "*",
         "/fhi",
-        "/fhir/",
+        "/fhir//",
         "/fhir/Patient/",
         "//fhir/Patient",
         "/fhir//Patient",

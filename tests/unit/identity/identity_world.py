@@ -316,7 +316,7 @@ def make_world(folder: Path, kept: IssuerSecrets, *, settings: IdentitySettings 
     for trusted in pool.issuer.trusted_issuers(folder / "ca.pem"):
         issuers.put(trusted)
     token_keys = TokenKeys(keys)
-    subjects = Subjects(IssuerDirectory(issuers), Upstream(pool))
+    subjects = Subjects(IssuerDirectory(issuers), Upstream(pool, monotonic=lambda: 0.0))
     verifier = TokenVerifier(settings, token_keys)
     services = Services(
         settings=settings,

@@ -65,7 +65,7 @@ def updated(row: Row) -> int:
 
 def is_archived(row: Row) -> bool:
     """Say whether the row is archived; one without the extension is not."""
-    return isinstance(row, EntryRow) and row.now.archived is True
+    return row.now.archived is True if isinstance(row, EntryRow) else row.terms.get("isArchived") == ("|true",)
 
 
 def is_deleted(row: Row) -> bool:
