@@ -15,7 +15,7 @@ SOURCES := layers schemas functions tests benchmarks
 include tests/clients/clients.mk
 
 .DEFAULT_GOAL := help
-.PHONY: bench-peer fuzz help run journey serve test test-slow check format bench lock clean validator
+.PHONY: bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,11 +52,13 @@ format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-fuzz: $(VENV)/.fuzz ## fuzz the parsers and the API; FUZZ_SECONDS for each parser (60), FUZZ_EXAMPLES for each operation (12)
+fuzz: fuzz-parsers ## fuzz the parsers and the API; FUZZ_SECONDS for each parser (60), FUZZ_EXAMPLES for each operation (12)
+	@SCEAU_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -m slow tests/fuzz
+
+fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 	@for target in $(FUZZ_TARGETS); do echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
 	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
 	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
-	@SCEAU_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -m slow tests/fuzz
 
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
 	@$(BIN)/python -m benchmarks.run

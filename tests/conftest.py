@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,19 @@ SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 settings.register_profile("dev", max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before() -> Iterator[None]:
+    """A command under test sends the log to its standard error, which ends with the test."""
+    loggers = (logging.getLogger(), logging.getLogger("sceau"))
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        # Exactly this type: pytest's own handlers are others.
+        logger.handlers[:] = [handler for handler in logger.handlers if type(handler) is not logging.StreamHandler]
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture

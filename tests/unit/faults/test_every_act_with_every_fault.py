@@ -304,9 +304,7 @@ def test_each_store_call_is_slow_in_turn(name: str, by: timedelta, counted: Coun
     before, after, calls, _ = well(act)
     for number in calls:
         case = Case.of(act)
-        case.process.store.waits_after = lambda call, n=number, c=case: (
-            c.world.clock.advance(by) if call.number == n else None
-        )
+        case.process.store.waits_after = _slow_at(number, case.world, by)
         case.check(case.run(), before, after)
     counted(len(calls))
 
@@ -357,15 +355,9 @@ def test_a_token_request_with_each_call_failing_in_turn(actor: str, counted: Cou
     case.process.session(actor)
     store_calls = len(case.process.store.calls) - stores
     key_calls = len(case.process.keys.calls) - keys
-    armed: list[Callable[[Process], None]] = [
-        lambda process, n=number, f=fault: setattr(
-            process.store, "faults", on_calls(len(process.store.calls) + n, fault=f)
-        )
-        for number in range(1, store_calls + 1)
-        for fault in Fault
-    ] + [
-        lambda process, n=number: setattr(process.keys, "fails", on_key_calls(len(process.keys.calls) + n))
-        for number in range(1, key_calls + 1)
+    armed = [
+        *(_store_fault(number, fault) for number in range(1, store_calls + 1) for fault in Fault),
+        *(_key_fault(number) for number in range(1, key_calls + 1)),
     ]
     for arm in armed:
         process = Process(base("full").copy())
@@ -385,3 +377,31 @@ def test_a_token_request_with_each_call_failing_in_turn(actor: str, counted: Cou
         assert process.store.misuses == []
         cases += 1
     counted(cases)
+
+
+def _slow_at(number: int, world: World, by: timedelta) -> Callable[[Call], None]:
+    """The time that a call takes passes once it took effect."""
+
+    def wait(call: Call) -> None:
+        if call.number == number:
+            world.clock.advance(by)
+
+    return wait
+
+
+def _store_fault(number: int, fault: Fault) -> Callable[[Process], None]:
+    """Arm a process: the `number`-th call of its store from now on goes wrong."""
+
+    def arm(process: Process) -> None:
+        process.store.faults = on_calls(len(process.store.calls) + number, fault=fault)
+
+    return arm
+
+
+def _key_fault(number: int) -> Callable[[Process], None]:
+    """Likewise of its key service."""
+
+    def arm(process: Process) -> None:
+        process.keys.fails = on_key_calls(len(process.keys.calls) + number)
+
+    return arm

@@ -79,7 +79,8 @@ def logged() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     log.configure(stream=stream)
     yield stream
-    logger.handlers[:], logger.level, logger.propagate = before
+    logger.handlers[:], logger.propagate = before[0], before[2]
+    logger.setLevel(before[1])  # not by assignment: the logger remembers which levels are on
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

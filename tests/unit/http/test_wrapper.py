@@ -46,7 +46,7 @@ def world() -> World:
 def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
     """What our own logger says, also where a test before this one has configured it."""
     monkeypatch.setattr(logging.getLogger("sceau"), "propagate", True)
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="sceau"):
         yield caplog
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from typing import Any
 
@@ -14,6 +15,7 @@ from sceau.identity.errors import TokenRefused, Unavailable
 from sceau.identity.facts import Bearer, new_claims
 from sceau.identity.settings import IdentitySettings
 from sceau.identity.tokens import TokenKeys, TokenSigner, TokenVerifier, actor_of, jwks
+from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau_schemas.tokens import AccessTokenClaims, Software
 from unit.identity.identity_world import INS, ORIGIN, SETTINGS, World, key_of, raw_jws
@@ -166,6 +168,16 @@ def test_a_token_of_another_key_type_or_algorithm_is_refused(world: World) -> No
     ):
         with pytest.raises(TokenRefused):
             verifier(world).verify(raw_jws(key_of("thief"), header | changed, body), world.clock())
+
+
+def test_a_token_with_a_duplicate_claim_is_refused_although_our_key_signed_it(world: World) -> None:
+    head, body, _ = sign(world, claims_of(world)).split(".")
+    twice = base64.urlsafe_b64decode(body + "==").replace(b'{"iss"', b'{"sub":"x","iss"', 1)
+    signed = f"{head}.{base64.urlsafe_b64encode(twice).decode().rstrip('=')}"
+    version, _ = world.token_keys.newest(world.clock())
+    signature = world.keys.sign(KeyName.TOKENS, hashlib.sha256(signed.encode()).digest(), version=version)
+    with pytest.raises(TokenRefused):
+        verifier(world).verify(f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}", world.clock())
 
 
 @pytest.mark.parametrize(

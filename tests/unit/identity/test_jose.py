@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from typing import Any
 
 import pytest
@@ -210,6 +211,16 @@ def test_a_weak_rsa_key_is_refused() -> None:
             jose.public_jwk({**good, "e": exponent}, algorithms=("RS256",))
 
 
+def test_an_rsa_key_of_a_faulty_chip_is_refused() -> None:
+    """ROCA (CVE-2017-15361): such moduli are powers of 65537 modulo a product of small primes."""
+    product = math.prod(prime for prime, _ in jose._ROCA)
+    modulus = pow(65537, 12345, product) + product * ((1 << 2047) // product + 1)
+    assert modulus.bit_length() == 2048
+    value = {"kty": "RSA", "e": "AQAB", "n": part(modulus.to_bytes(256))}
+    with pytest.raises(KeyRefused, match="ROCA"):
+        jose.public_jwk(value, algorithms=("RS256",))
+
+
 def test_the_thumbprint_is_that_of_rfc_7638() -> None:
     """RFC 7638, section 3.1."""
     modulus = (
@@ -264,7 +275,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=8,
 )
 
