@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+import gc
 import pstats
 import statistics
 import sys
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         writer = RecordWriter(local.stage)
         with functions_of(local) as functions:
             prepared = prepare(functions, writer, act, 2 * ACTS)
+            gc.collect()
+            gc.freeze()  # as the server does
             # In a thread, as the server does: the main thread gives its memory back and faults it in again, each time.
             with ThreadPoolExecutor(1) as thread:
                 starts = range(0, ACTS, BATCH)

@@ -62,7 +62,10 @@ def answers() -> dict[str, Response]:
         )
         for number, kind in enumerate(("biology", "imaging", "discharge-letter"), start=1)
     ]
-    bundle = bodies.provide_bundle(documents[:2], patient=DOMINIQUE, when=WHEN, set_id="urn:oid:2.25.9")
+    folder = bodies.SampleFolder("Suivi", "urn:oid:2.25.8", ("urn:oid:2.25.1",))
+    bundle = bodies.provide_bundle(
+        documents[:2], patient=DOMINIQUE, when=WHEN, set_id="urn:oid:2.25.9", folders=[folder]
+    )
     given["transaction"] = laboratory.request("POST", "/fhir", bundle, {"Prefer": "return=representation"})
     one = bodies.simplified(documents[2], patient=DOMINIQUE, when=WHEN)
     given["simplified"] = laboratory.request("POST", "/fhir/DocumentReference", one)
@@ -73,7 +76,9 @@ def answers() -> dict[str, Response]:
     given["lists"] = physician.request("GET", f"/fhir/List?patient.identifier={patient}")
     entry = given["search"].json()["entry"][0]["resource"]
     given["entry"] = physician.request("GET", f"/fhir/DocumentReference/{entry['id']}")
-    given["list"] = physician.request("GET", f"/fhir/List/{given['lists'].json()['entry'][0]['resource']['id']}")
+    for name, code in (("list", "submissionset"), ("folder", "folder")):
+        found = physician.request("GET", f"/fhir/List?patient.identifier={patient}&code={code}").json()["entry"]
+        given[name] = physician.request("GET", f"/fhir/List/{found[0]['resource']['id']}")
     given["binary"] = physician.request("GET", f"/fhir/Binary/{entry['id']}")
     given["technical id"] = laboratory.request(
         "GET", f"/fhir/DocumentReference?patient.identifier={patient}&identifier=urn:ietf:rfc:3986|urn:oid:2.25.1"
@@ -98,6 +103,7 @@ PROFILES = {
     "lists": f"{MHD}IHE.MHD.FindDocumentListsResponseMessage",
     "entry": f"{PDSM}pdsm-comprehensive-document-reference",
     "list": f"{PDSM}pdsm-submissionset-comprehensive",
+    "folder": f"{PDSM}pdsm-folder-comprehensive",
     "binary": f"{CORE}Binary",
     "technical id": f"{CORE}Bundle",
     "consents": f"{CORE}Bundle",
@@ -114,6 +120,28 @@ def test_an_answer_meets_its_profile(validate: Validate, answers: dict[str, Resp
     assert answer.status in (200, 201, 400, 403, 422), answer.data
     found = validate(answer.data, PROFILES[name])
     assert [error for error in found if not any(part in error for part in NOT_DEFINED_HERE)] == []
+
+
+def test_a_submission_with_a_new_folder_and_one_that_grows_meets_its_profile(validate: Validate) -> None:
+    """As our builders make it: what the service is tried with is what the guides ask for."""
+    document = bodies.sample_document(
+        "biology",
+        patient=DOMINIQUE,
+        author=AUTHORS["biologist"],
+        structure=STRUCTURES["laboratory"],
+        when=WHEN,
+        unique_id="urn:oid:2.25.1",
+    )
+    known = f"{'a' * 26}.{'b' * 26}"
+    folders = [
+        bodies.SampleFolder("Suivi", "urn:oid:2.25.8", ("urn:oid:2.25.1",)),
+        bodies.SampleFolder("Grossesse", "urn:oid:2.25.7", ("urn:oid:2.25.1",), (known,), adds_to=known),
+    ]
+    sent = bodies.provide_bundle([document], patient=DOMINIQUE, when=WHEN, set_id="urn:oid:2.25.9", folders=folders)
+    profile = f"{PDSM}pdsm-comprehensive-provide-document-bundle"
+    assert validate(json.dumps(sent).encode(), profile) == []
+    del sent["entry"][-1]["resource"]["title"]
+    assert validate(json.dumps(sent).encode(), profile) != []
 
 
 def test_the_validator_sees_what_is_broken(validate: Validate, answers: dict[str, Response]) -> None:

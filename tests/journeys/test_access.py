@@ -499,3 +499,12 @@ def test_a_closed_record_is_not_opened_again_by_opening_it(world: World) -> None
         with world.refused("denied.closed", of=patient):
             answer = caller.post("/fhir/Consent", bodies.consent_opening(patient))
         issues(answer, 403)
+
+
+def test_a_grant_from_now_on_counts_beside_one_that_begins_later(world: World) -> None:
+    """A grant without a start is not the same as one that is not in force yet."""
+    where = place(world)
+    later = world.grant(where.patient, "hospital", start=datetime.now(UTC) + timedelta(days=1))
+    now = world.grant(where.patient, "hospital")
+    assert now != later
+    all_allowed(where, world.caller("hospital-physician", where.patient))

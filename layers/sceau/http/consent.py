@@ -173,10 +173,7 @@ class Consents:
         if asked.end is not None and asked.end <= now:
             raise unprocessable("the authorisation would have ended already", "Consent.provision.period.end")
         for one in head.consents:
-            same = (
-                one.kind == "grant" and one.status == "active" and one.grantee == asked.grantee and one.end == asked.end
-            )
-            if same and (asked.start is None or asked.start == one.start):
+            if one.kind == "grant" and one.status == "active" and _says_the_same(one, asked, now):
                 return self._unchanged(call, one)
         event = call.trace(data=_entity(call, new_id, 1))
         granted = StoredConsent(
@@ -255,6 +252,13 @@ class Consents:
 
     def _new_id(self) -> str:
         return encode_id(self._random_bytes(16))
+
+
+def _says_the_same(stored: StoredConsent, asked: GrantRequest, now: int) -> bool:
+    """Whether an authorisation asked for is there already. Without a start it is asked from now on."""
+    if stored.grantee != asked.grantee or stored.end != asked.end or stored.start is None:
+        return False
+    return stored.start <= now if asked.start is None else stored.start == asked.start
 
 
 def _present(loaded: Loaded | None) -> Loaded:

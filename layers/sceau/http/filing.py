@@ -115,7 +115,7 @@ def _own_folder(call: Call, dossier: Dossier, target: str) -> SetRow:
 
 def _check_same(dossier: Dossier, folder: NewFolder, before: SetRow) -> None:
     kept = read_stored(dossier.sets.blob(before.id))
-    if set(folder.identifiers) != set(before.identifiers) or _compared(folder.resource) != _compared(kept):
+    if _compared(folder.resource) != _compared(kept):
         text = "documents can be added to a folder; nothing else of it can be changed"
         raise unprocessable(text, folder.at, rule="ITI-65", code="business-rule")
 

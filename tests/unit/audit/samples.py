@@ -54,6 +54,8 @@ DOCUMENT = Entity(
     DIGEST,
     (NORMAL,),
 )
+FOLDER = Entity(f"List/{RECORD}.{ENTRY}", Identifier("urn:ietf:rfc:3986", "urn:oid:2.25.42"))
+GROWN_FOLDER = Entity(f"List/{RECORD}.{OLD_ENTRY}", amended=True)
 REPLACED = Entity(f"DocumentReference/{RECORD}.{OLD_ENTRY}", superseded=True)
 CONSENT = Entity(f"Consent/{RECORD}.{ENTRY}")
 
@@ -106,6 +108,12 @@ EVENTS: dict[str, EventFacts] = {
     ),
     "replacement": replace(
         _SOFTWARE, act=AuditAct.PROVIDE_BUNDLE, data=Entity(f"List/{RECORD}.{SET}"), others=(DOCUMENT, REPLACED)
+    ),
+    "submission set with folders": replace(
+        _SOFTWARE,
+        act=AuditAct.PROVIDE_BUNDLE,
+        data=Entity(f"List/{RECORD}.{SET}"),
+        others=(DOCUMENT, FOLDER, GROWN_FOLDER),
     ),
     "document alone": replace(_SOFTWARE, act=AuditAct.SIMPLIFIED_PUBLISH, data=DOCUMENT),
     "document alone, replacing": replace(_BASE, act=AuditAct.SIMPLIFIED_PUBLISH, data=DOCUMENT, others=(REPLACED,)),

@@ -189,6 +189,19 @@ def test_what_a_submission_replaces_is_told_from_what_it_adds() -> None:
     assert [(one["what"]["reference"][-1], one["lifecycle"]["code"]) for one in documents] == [("e", "1"), ("f", "3")]
 
 
+def test_a_folder_is_told_apart_from_its_submission_set_and_from_one_that_was_there() -> None:
+    lists = [
+        one
+        for one in event(EVENTS["submission set with folders"])["entity"]
+        if "role" in one and one["role"]["code"] == "20"
+    ]
+    assert [(one["type"]["code"], one["what"]["reference"][-1], one["lifecycle"]["code"]) for one in lists] == [
+        ("2", "g", "1"),
+        ("List", "e", "1"),
+        ("List", "f", "3"),
+    ]
+
+
 def test_a_read_of_a_trace_by_a_patient_gives_no_name() -> None:
     who = agent(event(EVENTS["read of a trace"]), "IRCP")
     assert who["who"] == {"reference": f"Patient/{RECORD}", "identifier": {"system": ORIGIN, "value": RECORD}}

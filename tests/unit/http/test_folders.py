@@ -16,6 +16,8 @@ from sceau.envelope.messages import Envelope
 from sceau.identity.clients import ClientStore
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import document_id, entry_uuid
+from sceau.records.repository import Records
+from sceau_schemas.dossier import Commit
 from unit.faults.whole import read_whole, state
 from unit.http.published import (
     MASKED,
@@ -237,12 +239,18 @@ def test_the_same_submission_again_has_one_effect_and_the_first_answer(process: 
     assert [one.json()["entry"][-1]["response"]["etag"] for one in (grown, more)] == ['W/"2"', 'W/"3"']
 
 
-def test_an_update_that_adds_nothing_is_no_new_version(process: Process, laboratory: Session) -> None:
+def test_an_update_that_adds_nothing_is_no_new_version(process: Process, laboratory: Session, patient: Session) -> None:
     folder_id, (first, _) = published(laboratory)
+    before = patient.request("GET", f"/fhir/List/{folder_id}")
+    after(process, minutes=2)
     body = bundle(903, laboratory_document(3), folders=[folder(800, entries=(first,), adds_to=folder_id)])
     answer = good(laboratory.request("POST", "/fhir", body))
     assert answer.json()["entry"][-1]["response"]["etag"] == 'W/"1"'
     assert laboratory.request("POST", "/fhir", body).data == answer.data
+    assert same_answer(patient.request("GET", f"/fhir/List/{folder_id}"), before)
+    # It did not make the folder: the same documents with a folder to be made are another submission.
+    making = bundle(903, laboratory_document(3), folders=[folder(800, entries=(first,))])
+    assert laboratory.request("POST", "/fhir", making).status == 409
 
 
 DIFFERENT = {
@@ -277,6 +285,26 @@ def test_a_known_submission_that_adds_instead_of_making_is_a_conflict(process: P
     folder_id, _ = published(laboratory)
     body = bundle(900, laboratory_document(1), laboratory_document(2), folders=[folder(800, 1, adds_to=folder_id)])
     before = resting(process)
+    assert laboratory.request("POST", "/fhir", body).status == 409
+    assert resting(process) == before
+
+
+def test_a_known_submission_with_less_in_its_folder_is_a_conflict(process: Process, laboratory: Session) -> None:
+    documents = laboratory_document(1), laboratory_document(2)
+    good(laboratory.request("POST", "/fhir", bundle(900, *documents, folders=[folder(800, 1, 2)])))
+    before = resting(process)
+    assert laboratory.request("POST", "/fhir", bundle(900, *documents, folders=[folder(800, 1)])).status == 409
+    assert resting(process) == before
+
+
+def test_a_known_submission_that_adds_to_another_folder_is_a_conflict(process: Process, laboratory: Session) -> None:
+    answer = laboratory.request(
+        "POST", "/fhir", bundle(900, laboratory_document(1), folders=[folder(800, 1), folder(801, 1)])
+    )
+    (_, one, other), (first,) = locations(answer, "List"), locations(answer, "DocumentReference")
+    good(laboratory.request("POST", "/fhir", adding(one, first)))
+    before = resting(process)
+    body = bundle(903, laboratory_document(3), folders=[folder(801, 3, entries=(first,), adds_to=other)])
     assert laboratory.request("POST", "/fhir", body).status == 409
     assert resting(process) == before
 
@@ -374,6 +402,22 @@ def test_the_same_client_for_another_structure_is_a_stranger_to_the_folder(proce
     unknown = practice_adding(f"{record}.{UNKNOWN}")
     assert_unknown(moved, session, practice_adding(folder_id), unknown)
     assert_unknown(moved, session, practice_adding(folder_id, first), unknown)
+
+
+def test_another_client_of_the_same_structure_is_a_stranger_to_the_folder(process: Process) -> None:
+    folder_id, (first, _) = published(process.session("laboratory"))
+    record, own = folder_id.split(".")
+    records = Records(process.world.memory, Envelope(key_service()))
+    loaded = records.load(record)
+    assert loaded is not None
+    row, head = loaded.dossier.sets.row(own), loaded.dossier.head
+    assert row is not None
+    commit = Commit(version=head.version + 1, event=head.commits[-1].event)
+    moved = head.model_copy(update={"version": commit.version, "commits": (*head.commits, commit)})
+    theirs = loaded.dossier.with_changed_set(row.model_copy(update={"depositor": "another-client"}))
+    records.commit(theirs.with_head(moved), replacing=loaded)
+    body, unknown = adding(folder_id, first), adding(f"{record}.{UNKNOWN}", first)
+    assert_unknown(process, process.session("laboratory"), body, unknown)
 
 
 def test_an_update_that_leaves_documents_out_is_a_conflict(process: Process, laboratory: Session) -> None:

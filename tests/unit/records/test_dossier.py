@@ -124,6 +124,21 @@ def test_what_was_encoded_is_decoded(count: int) -> None:
         assert again.entries.blob(an_id(number)) == f'{{"resource":{number}}}'.encode()
 
 
+def test_a_folder_that_grows_keeps_its_place_its_blob_and_its_identifiers() -> None:
+    number = StoredIdentifier(system="urn:ietf:rfc:3986", value="urn:oid:1.2.800")
+    row = a_set(800, an_id(1)).model_copy(update={"kind": "folder", "identifiers": (number,)})
+    before = dossier(2).with_set(row, b'{"title":"x"}')
+    grown = row.model_copy(update={"version": 2, "entries": (an_id(1), an_id(2))})
+    after = before.with_changed_set(grown)
+    assert after.sets.row(an_id(800)) == grown
+    assert before.sets.row(an_id(800)) == row
+    assert after.sets.ids() == before.sets.ids()
+    assert after.sets.blob(an_id(800)) == b'{"title":"x"}'
+    assert after.find(number) == an_id(800)
+    with pytest.raises(KeyError):
+        before.with_changed_set(a_set(801))
+
+
 def test_a_publication_copies_the_bytes_of_earlier_entries() -> None:
     before = encode(dossier(3))
     after = encode(dossier(3).with_entry(entry(4), b"{}"))
