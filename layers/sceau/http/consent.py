@@ -255,10 +255,15 @@ class Consents:
 
 
 def _says_the_same(stored: StoredConsent, asked: GrantRequest, now: int) -> bool:
-    """Whether an authorisation asked for is there already. Without a start it is asked from now on."""
+    """Whether an authorisation asked for is there already. Without a start it is asked from now on.
+
+    One that was itself asked without a start begins when it was recorded: by a clock that may have been ahead of ours.
+    """
     if stored.grantee != asked.grantee or stored.end != asked.end or stored.start is None:
         return False
-    return stored.start <= now if asked.start is None else stored.start == asked.start
+    if asked.start is not None:
+        return stored.start == asked.start
+    return stored.start <= now or stored.start == stored.updated
 
 
 def _present(loaded: Loaded | None) -> Loaded:
