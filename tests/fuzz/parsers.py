@@ -150,7 +150,15 @@ def seeds(target: str) -> list[bytes]:
                 for kind in ("biology", "consultation-pdf")
             ]
         case "bundle":
-            return [write_json(bodies.provide_bundle(documents, patient=DOMINIQUE, when=NOW, set_id="urn:oid:2.25.2"))]
+            folder = bodies.SampleFolder("Suivi", "urn:oid:2.25.3", ("urn:oid:2.25.1",))
+            return [
+                write_json(
+                    bodies.provide_bundle(
+                        documents, patient=DOMINIQUE, when=NOW, set_id="urn:oid:2.25.2", folders=folders
+                    )
+                )
+                for folders in ((), (folder,))
+            ]
         case "document_reference" | "json_text":
             return [write_json(bodies.simplified(sample, patient=DOMINIQUE, when=NOW))]
         case "consent":

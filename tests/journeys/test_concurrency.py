@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 import threading
 from dataclasses import dataclass, field
@@ -253,6 +254,9 @@ class Load:
             assert self.progress.wait_for(lambda: len(self.acknowledged) >= enough, timeout=30)
 
 
+# A peer that dies between connect and handshake: CPython's ssl.py then leaves the socket it was making to the collector
+# (`SSLSocket._create` does not close it when `recv` says ECONNRESET). Here that is the point; elsewhere it is an error.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_what_was_acknowledged_survives_sigkill_under_load(world: World, live: LiveStage) -> None:
     patients = [world.opened(), world.opened()]
     lab, load = world.caller("laboratory"), Load()
@@ -268,6 +272,7 @@ def test_what_was_acknowledged_survives_sigkill_under_load(world: World, live: L
         load.stop.set()
         for writer in writers:
             writer.join()
+        gc.collect()  # what the kills left is collected here, not in the middle of another test
     assert load.sent_again  # the kills hit somebody
     rows = {p.ins_value: world.dossier(p).entries.rows() for p in patients}
     assert sum(map(len, rows.values())) == len(load.acknowledged)
