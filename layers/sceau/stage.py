@@ -7,9 +7,10 @@ passed in, with the rights of its own role and no others.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +20,9 @@ from sceau.keys.scoped import KeyOperation, ScopedKeys
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
+from sceau_schemas.stores import S3StoreSpec
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class SettingsError(Exception):
@@ -38,10 +42,12 @@ class Settings(BaseModel):
     """Local stages only: the origin to serve, in place of the chalicefile's."""
     issuer: str | None = None
     """Local stages only: the development issuer's origin, in place of the chalicefile's."""
+    store_endpoint: str | None = None
+    """Local stages on an S3 server only: its endpoint, in place of the chalicefile's."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
-        """Read `SCEAU_CHALICEFILE`, `SCEAU_STAGE`, `SCEAU_FOLDER`, `SCEAU_ORIGIN`, `SCEAU_ISSUER`."""
+        """Read `SCEAU_CHALICEFILE`, `SCEAU_STAGE`, `SCEAU_FOLDER`, and the others by the same rule."""
         names = {name: f"SCEAU_{name.upper()}" for name in cls.model_fields}
         given = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
         try:
@@ -83,15 +89,34 @@ class Stage:
 
     def store(self) -> ObjectStore:
         """The stage's store, with every right: never hand it out unscoped."""
-        from sceau.objects.filesystem import FilesystemStore
-
-        return FilesystemStore(self.base / self.spec.store.folder, utc_now)
+        return _STORES[self.spec.store.adapter](self, self.spec.store)
 
     def keys(self) -> KeyService:
         """The stage's key service, with every right: never hand it out unscoped."""
-        from sceau.keys.local import LocalKeyService
+        return _KEY_SERVICES[self.spec.key_service.adapter](self, self.spec.key_service)
 
-        return LocalKeyService(self.base / self.spec.key_service.file)
+
+# One line for each adapter, imported when a stage has it: a function that starts loads no other.
+
+
+def _filesystem(stage: Stage, spec: Any) -> ObjectStore:
+    from sceau.objects.filesystem import FilesystemStore
+
+    return FilesystemStore(stage.base / spec.folder, utc_now)
+
+
+def _local_keys(stage: Stage, spec: Any) -> KeyService:
+    from sceau.keys.local import LocalKeyService
+
+    return LocalKeyService(stage.base / spec.file)
+
+
+def _s3(stage: Stage, spec: Any) -> ObjectStore:
+    raise SettingsError(f"stage {stage.name}: its store's adapter {spec.adapter} is not there yet")
+
+
+_STORES: Mapping[str, Callable[[Stage, Any], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
+_KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {"local": _local_keys}
 
 
 def load_stage(settings: Settings) -> Stage:
@@ -106,19 +131,35 @@ def load_stage(settings: Settings) -> Stage:
         raise SettingsError(f"the chalicefile declares no stage {settings.stage!r}; it has {known}")
     base = settings.chalicefile.resolve().parent
     local = {"SCEAU_FOLDER": settings.folder, "SCEAU_ORIGIN": settings.origin, "SCEAU_ISSUER": settings.issuer}
+    local["SCEAU_STORE_ENDPOINT"] = settings.store_endpoint
     used = [name for name, value in local.items() if value]
     if used and spec.host != "local":
         raise SettingsError(f"{used[0]} is for local stages only")
     if settings.folder:
-        folder = settings.folder.resolve()
-        moved_store = spec.store.model_copy(update={"folder": folder / spec.store.folder.name})
-        moved_keys = spec.key_service.model_copy(update={"file": folder / spec.key_service.file.name})
-        spec = spec.model_copy(update={"store": moved_store, "key_service": moved_keys})
+        spec = moved(spec, settings.folder.resolve())
     if settings.origin:
         spec = _checked(spec, "SCEAU_ORIGIN", origins=(settings.origin,))
     if settings.issuer:
         spec = _checked(spec, "SCEAU_ISSUER", development_issuer=settings.issuer)
+    if settings.store_endpoint:
+        if not isinstance(spec.store, S3StoreSpec):
+            raise SettingsError(f"SCEAU_STORE_ENDPOINT: stage {settings.stage} has no S3 server")
+        store = {**spec.store.model_dump(), "endpoint": settings.store_endpoint}
+        spec = _checked(spec, "SCEAU_STORE_ENDPOINT", store=store)
     return Stage(settings.stage, file, spec, base)
+
+
+def moved(spec: StageSpec, folder: Path) -> StageSpec:
+    """A local stage with everything that is in its folder in `folder` instead."""
+    if spec.folder is None:
+        raise SettingsError("only a local stage has a folder")
+    store, keys = (_moved_paths(part, spec.folder, folder) for part in (spec.store, spec.key_service))
+    return spec.model_copy(update={"folder": folder, "store": store, "key_service": keys})
+
+
+def _moved_paths(part: ModelT, before: Path, after: Path) -> ModelT:
+    paths = {name: value for name, value in part if isinstance(value, Path) and value.is_relative_to(before)}
+    return part.model_copy(update={name: after / value.relative_to(before) for name, value in paths.items()})
 
 
 def runtime_of(function: str, environ: Mapping[str, str] | None = None) -> Runtime:

@@ -20,9 +20,15 @@ from pydantic import (
     model_validator,
 )
 
+from sceau_schemas import soil
+from sceau_schemas.key_services import KeyServiceSpec
+from sceau_schemas.stores import S3StoreSpec, StoreSpec
+
 _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
 _RATE = re.compile(r"rate\(([1-9][0-9]{0,2}) (minute|hour|day)(s?)\)")
+_HOST_NAME = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$"
+_FRENCH_ADDRESS = re.compile(r"\S.*\b(?:0[1-9]|[1-8][0-9]|9[0-8])[0-9]{3} +\S", re.DOTALL)
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _FRONT_WAITS_SECONDS = 29
 _PATTERN = r"^(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?$"  # anchored: pydantic searches, it does not match
@@ -31,13 +37,6 @@ _ORIGIN = re.compile(r"https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?!443$)[1-9][
 
 TEN_YEARS_DAYS = 3653
 """Traces live 10 years after the record's closure (CNAM EX_AIR-100): no stage may lock them for less than 10 years."""
-
-FRENCH_REGIONS: dict[str, frozenset[str]] = {
-    "local": frozenset({"loopback"}),
-    "aws": frozenset({"eu-west-3"}),
-    "scaleway": frozenset({"fr-par"}),
-}
-"""Regions on French soil by host, as of 2026-11-23. Everything else is refused."""
 
 _INS_TEST = frozenset({"urn:oid:1.2.250.1.213.1.4.10", "urn:oid:1.2.250.1.213.1.4.11"})
 _INS_REAL = frozenset({"urn:oid:1.2.250.1.213.1.4.8", "urn:oid:1.2.250.1.213.1.4.9"})
@@ -119,20 +118,6 @@ class FunctionSpec(Rights):
         return self
 
 
-class FilesystemStoreSpec(_Strict):
-    """Objects in a folder; relative to the chalicefile."""
-
-    adapter: Literal["filesystem"]
-    folder: Path
-
-
-class LocalKeysSpec(_Strict):
-    """Keys in a file readable by its owner only; relative to the chalicefile."""
-
-    adapter: Literal["local"]
-    file: Path
-
-
 def _origin(value: object) -> str:
     if not isinstance(value, str) or not _ORIGIN.fullmatch(value):
         raise ValueError("an origin reads like 'https://dmp.example.fr'")
@@ -142,12 +127,34 @@ def _origin(value: object) -> str:
 Origin = Annotated[str, BeforeValidator(_origin)]
 
 
+class Premises(_Strict):
+    """An organisation's own servers on French soil: its declaration, since no public list has them."""
+
+    owner: Annotated[str, Field(min_length=1)]
+    address: str
+    servers: Annotated[tuple[Annotated[str, Field(pattern=_HOST_NAME)], ...], Field(min_length=1)]
+    """Host names by which stage settings may address them."""
+
+    @model_validator(mode="after")
+    def _declared_in_earnest(self) -> Self:
+        if not _FRENCH_ADDRESS.search(self.address):
+            raise ValueError("address: a French postal address with its five-digit code, e.g. '1 rue X, 35000 Rennes'")
+        public = [name for name in self.servers if soil.is_public_host(name) or soil.is_loopback(name)]
+        if public:
+            raise ValueError(f"servers: {public[0]} is no server of an organisation's own")
+        return self
+
+
 class StageSpec(_Strict):
     """One deployment. Nothing that matters has a default."""
 
-    host: Literal["local", "aws", "scaleway"]
+    host: Literal["local", "aws", "scaleway", "ovhcloud", "outscale", "container"]
     region: str
     owner: Annotated[str, Field(min_length=1)]
+    premises: Premises | None = None
+    """Needed on host `container`, and wherever a store is not a public host's."""
+    folder: Path | None = None
+    """Local stages only: where the `sceau` command keeps what it makes for them; relative to the chalicefile."""
     origins: Annotated[tuple[Origin, ...], Field(min_length=1)]
     identifiers: Annotated[tuple[str, ...], Field(min_length=1)]
     largest_body_bytes: Annotated[int, Field(strict=True, ge=65536, le=64 * 1024 * 1024)]
@@ -156,14 +163,48 @@ class StageSpec(_Strict):
     nonce_required: StrictBool
     replay_marks_for_reads: StrictBool
     development_issuer: Origin | None = None
-    store: FilesystemStoreSpec
-    key_service: LocalKeysSpec
+    store: StoreSpec
+    key_service: KeyServiceSpec
 
     @model_validator(mode="after")
     def _on_french_soil(self) -> Self:
-        allowed = FRENCH_REGIONS[self.host]
+        if self.host == "container":
+            if self.premises is None:
+                raise ValueError("premises: own servers are accepted by declaration of their owner and address only")
+            if not self.region.startswith(soil.OWN_REGION_PREFIX):
+                raise ValueError(f"region: that of own servers begins with '{soil.OWN_REGION_PREFIX}'")
+            return self
+        allowed = (soil.LOOPBACK,) if self.host == "local" else soil.regions_of(self.host)
         if self.region not in allowed:
-            raise ValueError(f"region: {self.host} is accepted on French soil only: {', '.join(sorted(allowed))}")
+            raise ValueError(
+                f"region: {self.host} is accepted on French soil only: {', '.join(allowed)}; "
+                f"the whole list: {soil.the_list()}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _stores_on_french_soil(self) -> Self:
+        store = self.store
+        if not isinstance(store, S3StoreSpec):
+            return self
+        name, region = store.host_name, store.region
+        if soil.is_loopback(name):
+            accepted = self.host == "local" and region == soil.LOOPBACK
+        elif self.premises is not None and name in self.premises.servers:
+            accepted = region.startswith(soil.OWN_REGION_PREFIX)
+        else:
+            accepted = soil.place_of_store(name, region) is not None
+        if not accepted:
+            raise ValueError(
+                f"store: endpoint {name} with region {region} is not known to be on French soil; "
+                f"the list: {soil.the_list()}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _folder_of_a_local_stage(self) -> Self:
+        if (self.folder is not None) != (self.host == "local"):
+            raise ValueError("folder: local stages have one, and no others")
         return self
 
     @model_validator(mode="after")
@@ -217,7 +258,17 @@ def parse_chalicefile(data: dict[str, Any]) -> Chalicefile:
         return Chalicefile.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in _without_tags(first["loc"]))
         unknown = first["type"] == "extra_forbidden"
         message = "no such key is known here" if unknown else first["msg"].removeprefix("Value error, ")
         raise ChalicefileError(f"chalicefile: {where or 'file'}: {message}") from None
+
+
+def _without_tags(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Where an error is, as the file's keys say it: pydantic puts an adapter's name between store and key."""
+    in_adapter = place[:1] == ("stages",) and place[2:3] in (("store",), ("key_service",)) and len(place) > _TAG
+    return place[:_TAG] + place[_TAG + 1 :] if in_adapter and place[_TAG] in _ADAPTERS else place
+
+
+_TAG = 3  # stages, the stage's name, store or key_service, the adapter
+_ADAPTERS = frozenset({"filesystem", "s3", "local"})

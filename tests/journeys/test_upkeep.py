@@ -47,7 +47,7 @@ def upkeep_run(live: LiveStage) -> subprocess.CompletedProcess[str]:
 
 
 def file_of(live: LiveStage, name: str) -> Path:
-    return live.stage.base / live.stage.spec.store.folder / "objects" / name
+    return live.stage.base / live.folder.path / "store" / "objects" / name
 
 
 def make_old(live: LiveStage, name: str, age: timedelta) -> None:

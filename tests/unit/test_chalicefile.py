@@ -145,10 +145,34 @@ def hosted(**values: object) -> Edit:
     real = {"host": "aws", "region": "eu-west-3", "identifiers": ["urn:oid:1.2.250.1.213.1.4.8"]}
 
     def edit(file: dict[str, Any]) -> None:
-        del file["stages"]["local"]["development_issuer"]
+        for name in ("development_issuer", "folder"):
+            del file["stages"]["local"][name]
         file["stages"]["local"].update(real, **values)
 
     return edit
+
+
+def s3(**values: object) -> Edit:
+    """The project's own stage on the S3 server of the loopback, with other values for its store."""
+    return lambda file: file["stages"]["s3"]["store"].update(values)
+
+
+def stored(endpoint: str | None, signed: str, **stage: object) -> Edit:
+    """A stage in Paris with its objects behind this endpoint."""
+
+    def edit(file: dict[str, Any]) -> None:
+        hosted(**stage)(file)
+        store = {name: value for name, value in file["stages"]["s3"]["store"].items() if not name.endswith("_file")}
+        store |= {"endpoint": endpoint, "region": signed}
+        file["stages"]["local"]["store"] = {name: value for name, value in store.items() if value is not None}
+
+    return edit
+
+
+def own(**values: object) -> Edit:
+    """A stage on an organisation's own servers."""
+    stage: dict[str, Any] = {"host": "container", "region": "fr-rennes", "premises": PREMISES | values}
+    return stored("https://s3.chy.example:9000", "fr-rennes", **stage)
 
 
 def without(*path: str) -> Edit:
@@ -163,6 +187,9 @@ def without(*path: str) -> Edit:
 ROUTE_FORM = "a route reads like 'GET /fhir/Patient'"
 SCHEDULE_FORM = "a schedule reads like 'rate(1 hour)'"
 ORIGIN_FORM = "an origin reads like 'https://dmp.example.fr'"
+ENDPOINT_FORM = "an endpoint reads like 'https://s3.fr-par.scw.cloud'"
+THE_LIST = "the list: scaleway fr-par; aws eu-west-3; ovhcloud gra, rbx, sbg, eu-west-par; outscale eu-west-2, "
+PREMISES = {"owner": "CH de Y", "address": "1 rue de Z, 35000 Rennes", "servers": ["s3.chy.example"]}
 SOIL = "is accepted on French soil only"
 REAL_INS = ["urn:oid:1.2.250.1.213.1.4.8"]
 MIXED_INS = ["urn:oid:1.2.250.1.213.1.4.8", "urn:oid:1.2.250.1.213.1.4.10"]
@@ -253,7 +280,7 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
         "only a local stage with test identities",
     ),
     "development issuer on a host": (
-        local(host="aws", region="eu-west-3"),
+        hosted(identifiers=["urn:oid:1.2.250.1.213.1.4.10"], development_issuer="https://localhost:8444"),
         "stages.local: development_issuer",
         "only a local stage with test identities",
     ),
@@ -265,9 +292,92 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
     "no origin": (local(origins=[]), "stages.local.origins", "at least 1"),
     "unknown store": (
         lambda file: file["stages"]["local"]["store"].update(adapter="tape"),
-        "stages.local.store.adapter",
-        "'filesystem'",
+        "stages.local.store",
+        "'filesystem', 's3'",
     ),
+    "unknown key of a store": (s3(user="x"), "stages.s3.store.user", "no such key"),
+    "a credential in the file": (s3(secret_access_key="x"), "stages.s3.store.secret_access_key", "no such key"),
+    "a store without a region": (without("stages", "s3", "store", "region"), "stages.s3.store.region", "required"),
+    "a store in clear": (s3(endpoint="http://127.0.0.1:8445"), "stages.s3.store.endpoint", ENDPOINT_FORM),
+    "an endpoint with a path": (s3(endpoint="https://127.0.0.1/x"), "stages.s3.store.endpoint", ENDPOINT_FORM),
+    "an endpoint with a user": (s3(endpoint="https://a@127.0.0.1"), "stages.s3.store.endpoint", ENDPOINT_FORM),
+    "no bucket for most names": (s3(buckets={"journal/": "sceau-log"}), "stages.s3.store: buckets", '""'),
+    "events beside records": (
+        s3(buckets={"": "sceau-records", "journal/log/": "sceau-log"}),
+        "stages.s3.store: buckets",
+        '"journal/events/" needs a bucket with Object Lock',
+    ),
+    "the log beside records": (
+        s3(buckets={"": "sceau-records", "journal/events/": "sceau-log"}),
+        "stages.s3.store: buckets",
+        '"journal/log/" needs a bucket with Object Lock',
+    ),
+    "a prefix that ends in a name": (
+        s3(buckets={"": "sceau-records", "journal": "sceau-log"}),
+        "stages.s3.store.buckets.journal",
+        "pattern",
+    ),
+    "a bucket with a dot": (
+        s3(buckets={"": "sceau.records", "journal/": "sceau-log"}),
+        "stages.s3.store.buckets.",
+        "pattern",
+    ),
+    "Ireland's store": (stored("https://s3.eu-west-1.amazonaws.com", "eu-west-1"), "stages.local: store", THE_LIST),
+    "AWS's store, region left to it": (stored(None, "eu-west-1"), "stages.local: store", "s3.eu-west-1.amazonaws.com"),
+    "a store of no region": (stored("https://s3.amazonaws.com", "eu-west-3"), "stages.local: store", THE_LIST),
+    "Paris signed for, Amsterdam addressed": (
+        stored("https://s3.nl-ams.scw.cloud", "fr-par"),
+        "stages.local: store",
+        THE_LIST,
+    ),
+    "Paris addressed, Amsterdam signed for": (
+        stored("https://s3.fr-par.scw.cloud", "nl-ams"),
+        "stages.local: store",
+        THE_LIST,
+    ),
+    "a name that only ends like Paris": (
+        stored("https://s3.eu-west-3.amazonaws.com.example.org", "eu-west-3"),
+        "stages.local: store",
+        THE_LIST,
+    ),
+    "a name that only begins like Paris": (
+        stored("https://xs3.fr-par.scw.cloud", "fr-par"),
+        "stages.local: store",
+        THE_LIST,
+    ),
+    "a host's store on the loopback": (stored("https://127.0.0.1:8445", "loopback"), "stages.local: store", THE_LIST),
+    "a loopback that says it is Paris": (s3(region="eu-west-3"), "stages.s3: store", THE_LIST),
+    "an own server that nobody declared": (
+        stored("https://s3.chy.example", "fr-rennes"),
+        "stages.local: store",
+        "own servers declared in premises",
+    ),
+    "an own server beside those declared": (own(servers=["other.chy.example"]), "stages.local: store", THE_LIST),
+    "own servers without a declaration": (
+        hosted(host="container", region="fr-rennes"),
+        "stages.local: premises",
+        "declaration of their owner and address",
+    ),
+    "own servers of nobody": (own(owner=""), "stages.local.premises.owner", "at least 1 character"),
+    "own servers nowhere": (own(address="somewhere"), "stages.local.premises: address", "five-digit code"),
+    "own servers in Ireland": (own(address="1 Main St, Dublin 00000 X"), "stages.local.premises: address", "French"),
+    "a public host's server called one's own": (
+        own(servers=["s3.us-east-1.amazonaws.com"]),
+        "stages.local.premises: servers",
+        "no server of an organisation's own",
+    ),
+    "own servers with another's region": (
+        stored("https://s3.chy.example", "us-east-1", premises=PREMISES),
+        "stages.local: store",
+        THE_LIST,
+    ),
+    "own servers without a region of their own": (
+        hosted(host="container", region="us-east-1", premises=PREMISES),
+        "stages.local: region",
+        "begins with 'fr-'",
+    ),
+    "a folder on a host": (hosted(folder=".local"), "stages.local: folder", "local stages have one"),
+    "a local stage without a folder": (without("stages", "local", "folder"), "stages.local: folder", "have one"),
     "unknown key service": (
         lambda file: file["stages"]["local"]["key_service"].update(adapter="paper"),
         "stages.local.key_service.adapter",
@@ -322,8 +432,23 @@ def test_the_file_that_bad_ones_are_made_from_is_good(data: dict[str, Any]) -> N
     assert parse_chalicefile(copy.deepcopy(data)).stages
 
 
-@pytest.mark.parametrize("edit", [hosted(), hosted(host="scaleway", region="fr-par")], ids=["aws", "scaleway"])
-def test_a_stage_in_paris_for_real_patients_is_good(edit: Edit, data: dict[str, Any]) -> None:
+GOOD_STAGES = {
+    "aws": hosted(),
+    "scaleway": hosted(host="scaleway", region="fr-par"),
+    **{f"ovhcloud {region}": hosted(host="ovhcloud", region=region) for region in ("gra", "rbx", "sbg", "eu-west-par")},
+    **{f"outscale {region}": hosted(host="outscale", region=region) for region in ("eu-west-2", "cloudgouv-eu-west-1")},
+    "objects on aws": stored(None, "eu-west-3"),
+    "objects on aws, by its private network": stored("https://x.s3.eu-west-3.vpce.amazonaws.com", "eu-west-3"),
+    "objects on scaleway": stored("https://s3.fr-par.scw.cloud", "fr-par", host="scaleway", region="fr-par"),
+    "objects on ovhcloud": stored("https://s3.gra.io.cloud.ovh.net", "gra"),
+    "objects on outscale": stored("https://oos.cloudgouv-eu-west-1.outscale.com", "cloudgouv-eu-west-1"),
+    "own servers": own(),
+    "objects on own servers": stored("https://s3.chy.example", "fr-rennes", premises=PREMISES),
+}
+
+
+@pytest.mark.parametrize("edit", GOOD_STAGES.values(), ids=GOOD_STAGES)
+def test_a_stage_on_french_soil_for_real_patients_is_good(edit: Edit, data: dict[str, Any]) -> None:
     file = copy.deepcopy(data)
     edit(file)
     assert parse_chalicefile(file).stages["local"].development_issuer is None

@@ -20,6 +20,7 @@ from sceau.objects.filesystem import FilesystemStore, create_root
 from sceau.objects.scoped import ScopedStore
 from sceau.stage import Settings, SettingsError, Stage, load_stage, runtime_of
 from sceau_schemas.deployment import StageSpec
+from sceau_schemas.stores import FilesystemStoreSpec, S3StoreSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "a" * 26
@@ -41,11 +42,18 @@ def chalicefile(tmp_path: Path) -> Path:
 def hosted(chalicefile: Path) -> Path:
     """A chalicefile with a second stage `paris`, on a host."""
     text = chalicefile.read_text("utf-8")
-    stage = text[text.index("[stages.local]") :].replace("stages.local", "stages.paris")
+    stage = text[text.index("[stages.local]") : text.index("# The same on a real S3 server")]
+    stage = stage.replace("stages.local", "stages.paris")
     stage = stage.replace('host = "local"', 'host = "aws"').replace('region = "loopback"', 'region = "eu-west-3"')
-    stage = "".join(line for line in stage.splitlines(keepends=True) if not line.startswith("development_issuer"))
+    local_only = ("development_issuer", 'folder = ".local"\n')
+    stage = "".join(line for line in stage.splitlines(keepends=True) if not line.startswith(local_only))
     chalicefile.write_text(f"{text}\n{stage}", "utf-8")
     return chalicefile
+
+
+def store_folder(stage: Stage) -> Path:
+    assert isinstance(stage.spec.store, FilesystemStoreSpec)
+    return stage.spec.store.folder
 
 
 def environ(chalicefile: Path, **settings: str) -> dict[str, str]:
@@ -88,7 +96,7 @@ def test_with_nothing_set_the_first_thing_to_set_is_named() -> None:
 
 def test_optional_settings_are_absent_unless_given(chalicefile: Path) -> None:
     settings = Settings.from_environ(environ(chalicefile))
-    assert (settings.folder, settings.origin, settings.issuer) == (None, None, None)
+    assert (settings.folder, settings.origin, settings.issuer, settings.store_endpoint) == (None,) * 4
     assert Settings.from_environ(environ(chalicefile, folder="")) == settings
 
 
@@ -106,7 +114,7 @@ def test_the_environment_is_read_when_none_is_passed(chalicefile: Path, monkeypa
 
 def test_an_unknown_stage_is_refused_with_those_that_there_are(hosted: Path) -> None:
     assert sentence(hosted, stage="production") == (
-        "the chalicefile declares no stage 'production'; it has local, paris"
+        "the chalicefile declares no stage 'production'; it has local, paris, s3"
     )
 
 
@@ -136,7 +144,13 @@ def test_paths_begin_where_the_chalicefile_is_and_not_where_the_process_runs(
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("folder", "somewhere"), ("origin", "https://a.example"), ("issuer", "https://b.example")]
+    ("name", "value"),
+    [
+        ("folder", "somewhere"),
+        ("origin", "https://a.example"),
+        ("issuer", "https://b.example"),
+        ("store_endpoint", "https://c.example"),
+    ],
 )
 def test_local_settings_are_for_local_stages_only(name: str, value: str, hosted: Path) -> None:
     assert sentence(hosted, stage="paris", **{name: value}) == f"SCEAU_{name.upper()} is for local stages only"
@@ -149,10 +163,33 @@ def test_a_host_stage_is_read_without_them(hosted: Path) -> None:
 def test_a_folder_moves_store_and_keys_and_nothing_else(chalicefile: Path, tmp_path: Path) -> None:
     folder = tmp_path / "moved"
     before, after = stage_of(chalicefile), stage_of(chalicefile, folder=str(folder))
-    assert after.spec.store.folder == folder / "store"
+    assert after.spec.folder == folder
+    assert store_folder(after) == folder / "store"
     assert after.spec.key_service.file == folder / "keys.json"
-    rest = {name for name in StageSpec.model_fields if name not in ("store", "key_service")}
+    rest = {name for name in StageSpec.model_fields if name not in ("folder", "store", "key_service")}
     assert after.spec.model_dump(include=rest) == before.spec.model_dump(include=rest)
+
+
+def test_a_folder_moves_what_a_stage_on_an_s3_server_keeps_in_it(chalicefile: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "moved"
+    before, after = (stage_of(chalicefile, stage="s3", **more).spec.store for more in ({}, {"folder": str(folder)}))
+    assert isinstance(before, S3StoreSpec)
+    assert isinstance(after, S3StoreSpec)
+    assert (after.ca_file, after.credentials_file) == (folder / "tls/ca.pem", folder / "s3/credentials")
+    rest = {name for name in S3StoreSpec.model_fields if name not in ("ca_file", "credentials_file")}
+    assert after.model_dump(include=rest) == before.model_dump(include=rest)
+
+
+def test_an_endpoint_takes_the_place_of_the_files_on_the_loopback_only(chalicefile: Path) -> None:
+    there = stage_of(chalicefile, stage="s3", store_endpoint="https://127.0.0.1:9750").spec.store
+    assert isinstance(there, S3StoreSpec)
+    assert there.origin == "https://127.0.0.1:9750"
+    refused = sentence(chalicefile, stage="s3", store_endpoint="https://s3.eu-west-1.amazonaws.com")
+    assert refused.startswith("SCEAU_STORE_ENDPOINT: store: endpoint s3.eu-west-1.amazonaws.com")
+    assert "the list: scaleway fr-par;" in refused
+    assert sentence(chalicefile, store_endpoint="https://127.0.0.1:9750") == (
+        "SCEAU_STORE_ENDPOINT: stage local has no S3 server"
+    )
 
 
 def test_a_relative_folder_is_relative_to_the_process(
@@ -160,8 +197,7 @@ def test_a_relative_folder_is_relative_to_the_process(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    spec = stage_of(chalicefile, folder="mine").spec
-    assert spec.store.folder == tmp_path / "elsewhere" / "mine" / "store"
+    assert store_folder(stage_of(chalicefile, folder="mine")) == tmp_path / "elsewhere" / "mine" / "store"
 
 
 def test_an_origin_takes_the_place_of_the_files(chalicefile: Path) -> None:

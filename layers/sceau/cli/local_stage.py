@@ -26,8 +26,9 @@ from sceau.identity.clients import ClientStore
 from sceau.identity.issuers import IssuerStore
 from sceau.keys.keyfile import create_key_file
 from sceau.objects.filesystem import FilesystemStore
-from sceau.stage import SettingsError, Stage
+from sceau.stage import SettingsError, Stage, moved
 from sceau_schemas.configuration import Client, TrustedIssuer
+from sceau_schemas.stores import FilesystemStoreSpec
 
 PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
 
@@ -67,14 +68,19 @@ class LocalFolder:
         return [part for part in PARTS if not (self.path / part).exists()]
 
 
+def folder_of(stage: Stage) -> LocalFolder:
+    """Where a local stage's parts are. Raises SettingsError for any other stage."""
+    if stage.spec.folder is None:
+        raise SettingsError(f"stage {stage.name} is not a local stage")
+    return LocalFolder(stage.base / stage.spec.folder)
+
+
 def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
     """Make the stage's folder if it is absent; return it, and whether it was made now.
 
     Raises SettingsError with one sentence when the folder is there but incomplete, or can't be made.
     """
-    if stage.spec.host != "local":
-        raise SettingsError(f"stage {stage.name} is not a local stage")
-    folder = LocalFolder((stage.base / stage.spec.store.folder).parent)
+    folder = folder_of(stage)
     if folder.path.exists():
         missing = folder.missing()
         if missing:
@@ -96,29 +102,25 @@ def _make(stage: Stage, path: Path) -> None:
     try:
         for name in ("tls", "clients"):
             (draft / name).mkdir(mode=0o700)
-        FilesystemStore.create_root(draft / stage.spec.store.folder.name)
-        create_key_file(draft / stage.spec.key_service.file.name, clock=lambda: datetime.now(UTC))
+        drafted = Stage(stage.name, stage.file, moved(stage.spec, draft), stage.base)
+        if isinstance(drafted.spec.store, FilesystemStoreSpec):
+            FilesystemStore.create_root(drafted.spec.store.folder)
+        create_key_file(drafted.spec.key_service.file, clock=lambda: datetime.now(UTC))
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
         create_issuer_file(draft / "issuer.json")
-        _register_new_clients(stage, draft)
+        _register_new_clients(drafted, draft)
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
 
 
-def _register_new_clients(stage: Stage, draft: Path) -> None:
+def _register_new_clients(drafted: Stage, draft: Path) -> None:
     """Make each development client's key, and register it."""
-    spec = stage.spec.model_copy(
-        update={
-            "store": stage.spec.store.model_copy(update={"folder": draft / stage.spec.store.folder.name}),
-            "key_service": stage.spec.key_service.model_copy(update={"file": draft / stage.spec.key_service.file.name}),
-        }
-    )
     for client in CLIENTS:
         private, _ = generate_client_key()
         write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
-    register_clients(Stage(stage.name, stage.file, spec, stage.base), LocalFolder(draft))
+    register_clients(drafted, LocalFolder(draft))
 
 
 def register_clients(stage: Stage, folder: LocalFolder) -> None:

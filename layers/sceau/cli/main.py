@@ -18,7 +18,7 @@ from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
-from sceau.cli.local_stage import LocalFolder, ensure_local_stage, register_clients, trust_issuers
+from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, register_clients, trust_issuers
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
@@ -181,7 +181,7 @@ def _worker(options: argparse.Namespace) -> int:
 
     settings = Settings.from_environ(os.environ)
     stage = load_stage(settings)
-    folder = LocalFolder((stage.base / stage.spec.store.folder).parent)
+    folder = folder_of(stage)
     serve(
         settings,
         certificate=folder.certificate,
@@ -194,7 +194,7 @@ def _worker(options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     stage = load_stage(_settings(options))
-    folder = LocalFolder((stage.base / stage.spec.store.folder).parent)
+    folder = folder_of(stage)
     if folder.missing():
         raise SettingsError("there is no local stage here yet: `make run` makes it")
     session = Session(_service(stage, folder), options.actor)

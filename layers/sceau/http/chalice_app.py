@@ -18,9 +18,13 @@ from chalice.app import Chalice, Response
 from sceau.fhir.outcome import Problem, operation_outcome
 from sceau.http.log import LogEvent, log, place_of
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer
+from sceau.objects.deadline import within
 
 ANY = ["*/*"]
 """Content types of every route: Chalice lets all pass, and our wrapper answers 415 in FHIR's own form."""
+
+ANSWER_SECONDS = 2.0
+"""Kept back of a request's time: what can't be done by then is answered for, with 503, before the host cuts."""
 
 _PROBE_HEADERS: dict[str, str | list[str]] = {"Content-Type": "application/json", "Cache-Control": "no-store"}
 
@@ -89,17 +93,23 @@ class SceauApp(Chalice):
         event = self.current_request.to_original_event()
         request_id = str((event.get("requestContext") or {}).get("requestId") or "")
         try:
-            handler = self._build.value()
+            with within(self._seconds_left()):
+                handler = self._build.value()
         except Exception as error:  # noqa: BLE001 - whatever keeps the function from serving, the next request tries again
             log(LogEvent.UNAVAILABLE, request=request_id, error=type(error).__name__)
             problem = Problem("transient", "the service can't serve now; send the same request again")
             return _failure(503, problem, request_id, {"Retry-After": "1"})
         try:
-            return handler(_to_request(event, self.current_request, path_parameters), use_case)
+            with within(self._seconds_left()):
+                return handler(_to_request(event, self.current_request, path_parameters), use_case)
         except Exception as error:  # noqa: BLE001 - handlers answer for what they raise; this is for their own mistakes
             log(LogEvent.UNEXPECTED, request=request_id, error=type(error).__name__, place=place_of(error))
             problem = Problem("exception", "an internal error; the request id finds it in the log")
             return _failure(500, problem, request_id)
+
+    def _seconds_left(self) -> float:
+        """What the host still gives this request, but for the time that the answer needs."""
+        return float(self.lambda_context.get_remaining_time_in_millis()) / 1000 - ANSWER_SECONDS
 
     def health(self) -> Response:
         """Answer a health probe: the function starts and can build what it serves with. No secret, no count."""

@@ -28,7 +28,7 @@ Run = Callable[..., int]
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=tmp_path))
-    FilesystemStore.create_root(stage.base / stage.spec.store.folder)
+    FilesystemStore.create_root(tmp_path / "store")
     create_key_file(stage.base / stage.spec.key_service.file, clock=lambda: datetime.now(UTC))
     return stage
 
@@ -51,8 +51,12 @@ def run(stage: Stage) -> Run:
     return run
 
 
+def file_of(stage: Stage, name: str) -> Path:
+    return stage.base / str(stage.spec.folder) / "store" / "objects" / name
+
+
 def age(stage: Stage, name: str) -> None:
-    os.utime(stage.base / stage.spec.store.folder / "objects" / name, (LONG_AGO, LONG_AGO))
+    os.utime(file_of(stage, name), (LONG_AGO, LONG_AGO))
 
 
 def test_it_sweeps_once_and_prints_what_it_did(
@@ -96,7 +100,7 @@ def test_what_the_store_does_not_answer_for_is_told(
     run: Run, stage: Stage, store: ObjectStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.create("revoked/20200101T0000/a", b"")
-    path = stage.base / stage.spec.store.folder / "objects/revoked/20200101T0000/a"
+    path = file_of(stage, "revoked/20200101T0000/a")
     path.write_bytes(b"a file that is no object")
     assert run("upkeep", "run") == 1
     assert capsys.readouterr().err == "sceau: calls that the store did not answer: 1; run it again\n"

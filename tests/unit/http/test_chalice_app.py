@@ -20,6 +20,7 @@ from sceau.http.call import Call
 from sceau.http.chalice_app import ANY, Handler, SceauApp, ScheduledApp, encode_body
 from sceau.http.gateway import Gateway, Mount
 from sceau.http.message import Answer, Request, json_answer
+from sceau.objects.deadline import time_left
 from unit.http.http_world import (
     LIMIT,
     World,
@@ -98,6 +99,26 @@ def test_making_an_app_leaves_the_process_s_environment_alone() -> None:
     make_app()
     ScheduledApp("test", lambda: dict)
     assert dict(os.environ) == before
+
+
+# Time
+
+
+def test_building_and_serving_have_the_time_that_the_host_gives_less_that_of_the_answer() -> None:
+    seen_left: list[float] = []
+
+    def build() -> Handler:
+        seen_left.append(time_left(60))
+        return plain
+
+    def look(_: object, __: Request) -> Answer:
+        seen_left.append(time_left(60))
+        return json_answer(200, {})
+
+    call(gateway_of(make_app(look, build)), environ("GET", "/fhir/X/1"))
+    assert len(seen_left) == 2
+    assert all(7 < left <= 8 for left in seen_left), "10 s of the function, 2 of them for the answer"
+    assert time_left(60) == 60
 
 
 # Threads
