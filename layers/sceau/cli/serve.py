@@ -5,6 +5,7 @@ Each function's `app.py` is loaded under a name of its own (all are called `app`
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import importlib.util
@@ -12,13 +13,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from datetime import timedelta
+from multiprocessing.util import Finalize
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from sceau.cli.schedule import Scheduled, start_schedule
 from sceau.http import log
+from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
 from sceau.stage import Settings, Stage, load_stage
 
@@ -37,8 +41,8 @@ _PR_SET_PDEATHSIG = 1
 
 def application() -> Callable[..., list[bytes]]:
     """The WSGI application of a stage, as the environment names it. Called by each worker when it starts."""
-    _die_with_parent()
-    _configure_log(os.environ.get(LOG_LEVEL, "info"))
+    begin_worker()
+    configure_log(os.environ)
     stage = load_stage(Settings.from_environ(os.environ))
     mounts = list(mount_functions(stage))
     for app in {mount.function: mount.app for mount in mounts}.values():
@@ -54,18 +58,27 @@ def application() -> Callable[..., list[bytes]]:
     return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
 
 
-def _configure_log(name: str) -> None:
-    """Log to standard error from the level of this name on; an unknown name is the usual level."""
-    level = logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
+def begin_worker() -> None:
+    """What a granian worker needs to end as it should: with its parent, and not before its exit handlers have run.
+
+    A child of `multiprocessing` ends without them, and the count of refusals before authentication would be lost.
+    """
+    _die_with_parent()
+    Finalize(None, atexit._run_exitfuncs, exitpriority=1)  # what else would run them is not public
+
+
+def configure_log(environ: Mapping[str, str]) -> None:
+    """Log to standard error from the level that the environment names on; an unknown name is the usual level."""
+    level = logging.getLevelNamesMapping().get(environ.get(LOG_LEVEL, "info").upper(), logging.INFO)
     log.configure(level)
     if level <= logging.DEBUG:
         logging.basicConfig(level=level)
 
 
-def mount_functions(stage: Stage) -> Iterator[Mount]:
-    """Every route of every function that the chalicefile declares, with the app that serves it."""
+def mount_functions(stage: Stage, only: Collection[str] | None = None) -> Iterator[Mount]:
+    """Every route of every function that the chalicefile declares (or of some), with the app that serves it."""
     for name, function in stage.file.functions.items():
-        if not function.routes:
+        if not function.routes or (only is not None and name not in only):
             continue
         app = load_app(stage.base / "functions" / name / "app.py", name).app
         for route in function.routes:
@@ -76,10 +89,15 @@ def scheduled_functions(stage: Stage) -> Iterator[Scheduled]:
     """Every function that the chalicefile declares with a schedule, built: a start that can't work fails here."""
     for name, function in stage.file.functions.items():
         if function.schedule is not None:
-            module = load_app(stage.base / "functions" / name / "app.py", name)
-            module.app.warm()
-            # A scheduled function's handler has its name: hosts call `app.<name>`.
-            yield Scheduled(name, function.schedule.every, getattr(module, name))
+            task, app = scheduled_function(stage, name, function.schedule.every)
+            app.warm()
+            yield task
+
+
+def scheduled_function(stage: Stage, name: str, every: timedelta) -> tuple[Scheduled, ScheduledApp]:
+    """One function with a schedule, and its app. Such a function's handler has its name: hosts call `app.<name>`."""
+    module = load_app(stage.base / "functions" / name / "app.py", name)
+    return Scheduled(name, every, getattr(module, name)), module.app
 
 
 def load_app(path: Path, function: str) -> ModuleType:
@@ -100,7 +118,7 @@ def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: 
 
     _die_with_parent()
     os.environ |= environment(settings)
-    os.environ.setdefault("MALLOC_TOP_PAD_", str(KEPT_BYTES))
+    keep_memory(os.environ)
     server: Any = MPServer(
         "sceau.cli.serve:application",
         address=host,
@@ -116,6 +134,11 @@ def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: 
         workers_kill_timeout=10,
     )
     server.serve()
+
+
+def keep_memory(environ: MutableMapping[str, str]) -> None:
+    """Have the process that is started next keep what a request gave back; what the environment says already counts."""
+    environ.setdefault("MALLOC_TOP_PAD_", str(KEPT_BYTES))
 
 
 def environment(settings: Settings) -> dict[str, str]:

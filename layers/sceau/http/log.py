@@ -17,6 +17,7 @@ class LogEvent(Enum):
     REFUSED = ("refused", logging.INFO)
     BAD_INPUT = ("bad-input", logging.INFO)
     NOT_AUTHENTICATED = ("not-authenticated", logging.INFO)
+    PAST_THE_FRONT = ("past-the-front", logging.WARNING)
     UNAVAILABLE = ("unavailable", logging.ERROR)
     DAMAGED = ("damaged", logging.CRITICAL)
     UNEXPECTED = ("unexpected", logging.CRITICAL)
