@@ -72,6 +72,8 @@ class CountingPort:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         call = getattr(self._port, method)
+        if method == "time":
+            return call  # type: ignore[no-any-return]  # no call: see the port
 
         def noted(first: str, *rest: Any, **named: Any) -> Any:
             self._note(method, first)

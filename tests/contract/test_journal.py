@@ -24,12 +24,13 @@ from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
 from sceau.audit.facts import EventFacts
 from sceau.audit.ids import event_name, event_time, parse_event_name
 from sceau.audit.journal import SENDINGS, Journal, JournalEvent, JournalReader
+from sceau.audit.retention import AHEAD
 from sceau.envelope import contexts
 from sceau.envelope.batch import BatchOpener, BatchSealer
 from sceau.envelope.messages import read_context
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation, ScopedKeys
-from sceau.objects.errors import ObjectLocked
+from sceau.objects.errors import ObjectLocked, ObjectStoreUnavailable
 from sceau.objects.filesystem import FilesystemStore
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, StoreGrant, StoreOperation
@@ -155,8 +156,8 @@ def test_nothing_of_an_event_is_clear_at_rest(stand: Stand) -> None:
 def test_an_event_is_locked_for_its_retention_and_can_not_be_deleted(stand: Stand) -> None:
     event_id = stand.journal.append(RETRIEVAL)
     name, message = event_name(RECORD, event_id), stand.object(RECORD, event_id)
-    assert stand.store.inner.locked_until(name) == event_time(event_id) + RETENTION
-    stand.clock.advance(RETENTION - timedelta(milliseconds=1))
+    assert stand.store.inner.locked_until(name) == event_time(event_id) + RETENTION + AHEAD
+    stand.clock.advance(RETENTION + AHEAD - timedelta(milliseconds=1))
     with pytest.raises(ObjectLocked):
         stand.store.inner.delete(name)
     with pytest.raises(ObjectLocked):
@@ -164,6 +165,30 @@ def test_an_event_is_locked_for_its_retention_and_can_not_be_deleted(stand: Stan
     assert stand.object(RECORD, event_id) == message
     stand.clock.advance(timedelta(milliseconds=1))
     stand.store.inner.delete(name)  # so the lock was what refused it
+
+
+@pytest.mark.parametrize(
+    "apart", [timedelta(seconds=61), timedelta(seconds=-61), timedelta(days=1), timedelta(days=-1)]
+)
+def test_a_clock_a_minute_off_the_store_s_writes_nothing(stand: Stand, apart: timedelta) -> None:
+    ours = ManualClock(stand.clock() + apart)
+    journal = Journal(stand.store, stand.sealer, clock=ours, random_bytes=os.urandom, retention=RETENTION)
+    with pytest.raises(JournalUnavailable, match="apart"):
+        journal.append(RETRIEVAL)
+    assert stand.store.calls == [] and stand.names() == []
+    ours.now = stand.clock() + apart / abs(apart) * timedelta(seconds=60)
+    written = journal.append(RETRIEVAL)
+    assert stand.names() == [event_name(RECORD, written)]
+
+
+def test_a_store_that_does_not_tell_the_time_is_not_written_to(stand: Stand) -> None:
+    def no_time() -> datetime:
+        raise ObjectStoreUnavailable("the test's store does not answer", maybe_written=False)
+
+    stand.store.time = no_time  # type: ignore[method-assign]
+    with pytest.raises(JournalUnavailable, match="time"):
+        stand.journal.append(RETRIEVAL)
+    assert stand.store.calls == [] and stand.names() == []
 
 
 def test_events_of_threads_are_all_there_each_under_its_own_record(stand: Stand) -> None:

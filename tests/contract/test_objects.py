@@ -258,6 +258,38 @@ def test_an_object_that_was_just_created_is_in_the_next_listing(store: ObjectSto
         assert list(store.list(home, after=f"{home}{number - 1}" if number else "")) == [f"{home}{number}"]
 
 
+def test_what_was_created_and_left_alone_is_one_version_and_not_hidden(store: ObjectStore, home: str) -> None:
+    names = [f"{home}{name}" for name in ("a/b", "a.b", "b")]
+    for name in names:
+        store.create(name, b"x")
+    kept = list(store.versions(home))
+    assert [one.name for one in kept] == list(store.list(home)) == sorted(names)
+    assert {(one.versions, one.hidden) for one in kept} == {(1, False)}
+    assert [one.name for one in store.versions(f"{home}a", after=f"{home}a.b")] == [f"{home}a/b"]
+
+
+def test_what_was_written_again_or_deleted_is_counted_or_not_kept(store: ObjectStore, home: str) -> None:
+    """Who keeps earlier versions tells them all, also of a deleted name; who keeps none tells one, or none."""
+    tag = store.replace(home + "a", b"1", expected=None)
+    store.replace(home + "a", b"2", expected=tag)
+    store.create(home + "b", b"1")
+    store.delete(home + "b")
+    kept = {one.name: one for one in store.versions(home)}
+    assert not kept[home + "a"].hidden
+    assert kept[home + "a"].versions in (1, 2)
+    if kept[home + "a"].versions == 1:
+        assert home + "b" not in kept
+    else:
+        assert (kept[home + "b"].versions, kept[home + "b"].hidden) == (1, True)
+
+
+def test_the_store_tells_the_time_that_it_locks_and_dates_by(case: StoreCase, home: str) -> None:
+    case.store.create(home + "a", b"")
+    told = case.store.time()
+    assert told.utcoffset() == timedelta(0)
+    assert abs(told - case.now()) <= 2 * SECOND
+
+
 # --- retention ---------------------------------------------------------------------------------------------------
 
 
@@ -381,6 +413,8 @@ def test_names_outside_the_grammar_reach_nothing(case: StoreCase, home: str, bad
 def test_prefixes_outside_the_grammar_are_refused(store: ObjectStore, home: str, bad: str) -> None:
     with pytest.raises(InvalidObjectName):
         list(store.list(home + bad))
+    with pytest.raises(InvalidObjectName):
+        list(store.versions(home + bad))
 
 
 def test_the_longest_names_and_those_that_begin_with_a_dot_work(store: ObjectStore, home: str) -> None:

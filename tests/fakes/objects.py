@@ -18,7 +18,7 @@ from sceau.objects.errors import (
     ObjectStoreError,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import ObjectStore, StoredObject, check_name, check_prefix
+from sceau.objects.ports import Kept, ObjectStore, StoredObject, check_name, check_prefix
 from sceau.objects.scoped import StoreOperation, covers
 
 _T = TypeVar("_T")
@@ -67,6 +67,12 @@ class MemoryStore:
             names = sorted(name for name in self._entries if name.startswith(prefix) and name > after)
         # Like a real listing, it does not stand still while it is read.
         return (name for name in names if name in self._entries)
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        return (Kept(name, 1, hidden=False) for name in self.list(prefix, after=after))
+
+    def time(self) -> datetime:
+        return self._clock()
 
     def extend_lock(self, name: str, until: datetime) -> None:
         with self._lock:
@@ -180,7 +186,8 @@ def on(operation: StoreOperation, pattern: str = "", *, fault: Fault = Fault.FAI
 class PolicingStore:
     """`inner`, watched.
 
-    * `calls` lists what was called, failed calls included; `locked_until` counts as a read, `written_at` as a listing.
+    * `calls` lists what was called, failed calls included; `locked_until` counts as a read, `written_at` and `versions`
+      as a listing; `time` is no call.
     * `faults(call)` says how a call goes wrong, if it does. Can be set at any time.
     * `waits(call)` is called first, outside any lock: block there to hold a call, move a clock, or order two threads.
       `waits_after(call)` likewise once the call took effect, before it answers.
@@ -243,11 +250,20 @@ class PolicingStore:
         self._call(StoreOperation.EXTEND_LOCK, name, lambda: self.inner.extend_lock(name, until))
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
+        return self._listing(prefix, lambda: self.inner.list(prefix, after=after))
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        return self._listing(prefix, lambda: self.inner.versions(prefix, after=after))
+
+    def time(self) -> datetime:
+        return self.inner.time()
+
+    def _listing(self, prefix: str, listing: Callable[[], Iterator[_T]]) -> Iterator[_T]:
         call = self._arrive(StoreOperation.LIST, prefix)
         fault = self.faults(call)
         if fault in {Fault.FAILS, Fault.FAILS_UNSURE}:
             raise _unavailable(call, maybe_written=False)
-        names = self.inner.list(prefix, after=after)
+        names = listing()
         self.waits_after(call)
         return names if fault is None else _broken_off(names, call)
 
@@ -308,6 +324,6 @@ def _unavailable(call: Call, *, maybe_written: bool) -> ObjectStoreUnavailable:
     return ObjectStoreUnavailable(message, maybe_written=maybe_written)
 
 
-def _broken_off(names: Iterator[str], call: Call) -> Iterator[str]:
+def _broken_off(names: Iterator[_T], call: Call) -> Iterator[_T]:
     yield from names
     raise _unavailable(call, maybe_written=False)

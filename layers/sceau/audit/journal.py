@@ -25,6 +25,7 @@ from sceau.audit.ids import (
     minute_prefix,
     parse_event_name,
 )
+from sceau.audit.retention import clocks_agree, lock_end
 from sceau.envelope import contexts
 from sceau.envelope.batch import BatchOpener, BatchSealer
 from sceau.envelope.errors import MessageRefused
@@ -43,7 +44,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Journal:
-    """Appends events to `objects`, sealed by `sealer`, locked for `retention` from the event's time.
+    """Appends events to `objects`, sealed by `sealer`, locked for `retention` and more from the event's time.
 
     `clock` (aware) and `random_bytes` make ids and openings. Safe under threads.
     """
@@ -61,6 +62,7 @@ class Journal:
             raise ValueError("events are kept for some time")
         self._objects = objects
         self._sealer = sealer
+        self._clock = clock
         self._ids = EventIds(clock, random_bytes)
         self._random_bytes = random_bytes
         self._retention = retention
@@ -69,18 +71,28 @@ class Journal:
         """Write the event of `facts` and return its id once the store has confirmed it.
 
         Raises JournalUnavailable when it is not confirmed: the act must not happen. (The event may rest all the same:
-        it then says what was about to be done, and no dossier version carries it.) Raises ValueError when no event
-        can be made of `facts`.
+        it then says what was about to be done, and no dossier version carries it.) So it does when the store's clock
+        and ours are more than a minute apart: times and locks that are known to be wrong can't be taken back.
+        Raises ValueError when no event can be made of `facts`.
         """
+        self._require_clock()
         record, version = NO_RECORD, 0
         if isinstance(facts, EventFacts):
             record, version = facts.record_id or NO_RECORD, facts.dossier_version
         for _ in range(_NAMES):
             event_id = self._ids.new()
             message = self._sealed(record, event_id, version, event_bytes(facts, event_id))
-            if self._written(event_name(record, event_id), message, event_time(event_id) + self._retention):
+            if self._written(event_name(record, event_id), message, lock_end(event_time(event_id), self._retention)):
                 return event_id
         raise JournalUnavailable("the names of new events are taken")
+
+    def _require_clock(self) -> None:
+        try:
+            agree = clocks_agree(self._clock(), self._objects.time())
+        except ObjectStoreError as error:
+            raise JournalUnavailable("the store does not tell the time") from error
+        if not agree:
+            raise JournalUnavailable("our clock and the store's are more than a minute apart")
 
     def _sealed(self, record: str, event_id: str, version: int, event: bytes) -> bytes:
         opening = self._random_bytes(sealed.OPENING_BYTES)

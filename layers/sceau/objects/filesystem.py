@@ -28,7 +28,7 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import StoredObject, check_name, check_prefix
+from sceau.objects.ports import Kept, StoredObject, check_name, check_prefix
 
 _MARKER_NAME = "sceau-store"
 _MARKER_TEXT = b"sceau filesystem store 1\n"
@@ -188,6 +188,14 @@ class FilesystemStore:
         """See `ImmutableObjects.list`. Holds the entries of one folder per level in memory."""
         folder, slash, stem = check_prefix(prefix).rpartition("/")
         return self._names(folder + slash, stem, after)
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        """See `ImmutableObjects.versions`: this store keeps one content of each name, and nothing of what was there."""
+        return (Kept(name, 1, hidden=False) for name in self.list(prefix, after=after))
+
+    def time(self) -> datetime:
+        """See `ImmutableObjects.time`: the clock that retention is compared with."""
+        return self._clock()
 
     def sweep_temporary(self, older_than: timedelta) -> int:
         """Remove what writers that died left in the temporary folder; give the number of files.

@@ -46,6 +46,15 @@ class StoredObject:
     tag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a store keeps under one name: how many contents, and whether a deletion hides them from reading."""
+
+    name: str
+    versions: int
+    hidden: bool
+
+
 class ImmutableObjects(Protocol):
     """Objects that are written once."""
 
@@ -65,6 +74,27 @@ class ImmutableObjects(Protocol):
 
         An object that exists during the whole listing is yielded once. Raises InvalidObjectName,
         ObjectStoreUnavailable, also while iterating.
+        """
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        """Yield, as `list` does, everything that is kept under names that begin with `prefix`: also what `list` hides.
+
+        Whoever verifies write-once storage needs it: a lock keeps a content, but on S3 a newer one, or a delete marker,
+        may be put before it, and `read` then finds that. A name is yielded once, in the order of `list`, with the
+        number of its contents (delete markers are none) and whether it is hidden (its newest version is a delete
+        marker). Of an object that `create` wrote and nobody touched: 1, not hidden.
+
+        On S3: ListObjectVersions, grouped by key. A store that keeps no earlier versions yields what `list` does, each
+        as 1 and not hidden: it cannot tell that there was something before, and must not be used where that matters.
+        Raises InvalidObjectName, ObjectStoreUnavailable, also while iterating.
+        """
+
+    def time(self) -> datetime:
+        """The time by the store's own clock (aware, UTC), to a second or so.
+
+        Locks and dates count by it, so a writer compares it with its own clock before it writes. It costs no call: an
+        S3 adapter keeps the difference between the `Date` header of the store's last answer and its own clock, not
+        older than 5 minutes, and asks (any call that answers) when it has none. Raises ObjectStoreUnavailable.
         """
 
     def extend_lock(self, name: str, until: datetime) -> None:

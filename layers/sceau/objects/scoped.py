@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from sceau.objects.errors import ObjectRightDenied
-from sceau.objects.ports import ObjectStore, StoredObject, check_name, check_prefix
+from sceau.objects.ports import Kept, ObjectStore, StoredObject, check_name, check_prefix
 
 _PATTERN = re.compile(r"(?:(?:\*|(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,255})/)*(?:\*|(?!\.{1,2}$)[A-Za-z0-9._-]{1,255})/?")
 
@@ -18,12 +18,12 @@ class StoreOperation(StrEnum):
     """What can be granted. `create` and `create-locked` stand apart: neither includes the other."""
 
     READ = "read"  # also: until when an object is locked
-    LIST = "list"  # also: when an object was written
+    LIST = "list"  # also: when an object was written, and how many versions there are
     CREATE = "create"
     CREATE_LOCKED = "create-locked"
     REPLACE = "replace"
     DELETE = "delete"
-    EXTEND_LOCK = "extend-lock"
+    EXTEND_LOCK = "extend-lock"  # also: until when an object is locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,8 @@ class ScopedStore:
         self._store.extend_lock(name, until)
 
     def locked_until(self, name: str) -> datetime | None:
-        """See the port. Needs `read`."""
-        self._need(StoreOperation.READ, name)
+        """See the port. Needs `read`, or `extend-lock`: who may only make a lock longer must see where it ends."""
+        self._need(StoreOperation.READ, name, StoreOperation.EXTEND_LOCK)
         return self._store.locked_until(name)
 
     def written_at(self, name: str) -> datetime:
@@ -132,12 +132,25 @@ class ScopedStore:
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See the port. Needs `list` on every name that begins with `prefix`, from one grant."""
+        self._need_listing(prefix)
+        return self._store.list(prefix, after=after)
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        """See the port. Needs what `list` needs: it tells names, and whether something stands before them."""
+        self._need_listing(prefix)
+        return self._store.versions(prefix, after=after)
+
+    def time(self) -> datetime:
+        """See the port. Needs no right: every answer of a store tells it."""
+        return self._store.time()
+
+    def _need_listing(self, prefix: str) -> None:
         check_prefix(prefix)
         if not any(StoreOperation.LIST in grant.operations and grant.covers_all(prefix) for grant in self._grants):
             raise ObjectRightDenied(f"no right to {StoreOperation.LIST} {prefix!r}")
-        return self._store.list(prefix, after=after)
 
-    def _need(self, operation: StoreOperation, name: str) -> None:
+    def _need(self, operation: StoreOperation, name: str, *instead: StoreOperation) -> None:
         check_name(name)  # first: '..' must not match a pattern
-        if not any(operation in grant.operations and grant.covers(name) for grant in self._grants):
+        enough = {operation, *instead}
+        if not any(enough & grant.operations and grant.covers(name) for grant in self._grants):
             raise ObjectRightDenied(f"no right to {operation} {name}")

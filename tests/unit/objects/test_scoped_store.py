@@ -21,7 +21,6 @@ ALL = frozenset(StoreOperation)
 
 CALLS: list[tuple[StoreOperation, Callable[[ObjectStore, str], object]]] = [
     (StoreOperation.READ, lambda store, name: store.read(name)),
-    (StoreOperation.READ, lambda store, name: store.locked_until(name)),
     (StoreOperation.LIST, lambda store, name: store.written_at(name)),
     (StoreOperation.CREATE, lambda store, name: store.create(name, b"")),
     (StoreOperation.CREATE, lambda store, name: store.create(name, b"", durable=False)),
@@ -160,6 +159,19 @@ def test_each_operation_needs_its_own_grant(
         assert list(inner.inner.list("")) == ["probe/there"]
 
 
+@pytest.mark.parametrize("granted", list(StoreOperation))
+def test_who_reads_an_object_or_makes_its_lock_longer_may_ask_until_when_it_is_locked(granted: StoreOperation) -> None:
+    inner = watched()
+    inner.inner.create("probe/there", b"", locked_until=UNTIL)
+    scoped = ScopedStore(inner, [StoreGrant("probe/", frozenset({granted})), StoreGrant("y/", ALL)])
+    if granted in (StoreOperation.READ, StoreOperation.EXTEND_LOCK):
+        assert scoped.locked_until("probe/there") == UNTIL
+    else:
+        with pytest.raises(ObjectRightDenied, match="probe/there"):
+            scoped.locked_until("probe/there")
+        assert inner.calls == []
+
+
 def test_listing_needs_the_right_to_list_all_that_it_could_give() -> None:
     inner = watched()
     inner.inner.create("probe/1/a", b"")
@@ -174,8 +186,11 @@ def test_listing_needs_the_right_to_list_all_that_it_could_give() -> None:
     for prefix in ("", "probe", "probe/", "probe/1"):
         with pytest.raises(ObjectRightDenied):
             scoped.list(prefix)
+        with pytest.raises(ObjectRightDenied):
+            scoped.versions(prefix)
     assert inner.calls == []
     assert list(scoped.list("probe/1/")) == ["probe/1/a"]
+    assert [kept.name for kept in scoped.versions("probe/1/")] == ["probe/1/a"]
     assert list(scoped.list("probe/1/", after="probe/1/a")) == []
 
 
@@ -206,9 +221,11 @@ def test_without_grants_nothing_is_allowed() -> None:
     for _, act in CALLS:
         with pytest.raises(ObjectRightDenied):
             act(scoped, "probe/a")
-    with pytest.raises(ObjectRightDenied):
-        scoped.list("probe/")
+    for listing in (scoped.list, scoped.versions):
+        with pytest.raises(ObjectRightDenied):
+            listing("probe/")
     assert inner.calls == []
+    assert scoped.time() == CLOCK(), "the store's clock is told by every answer"
 
 
 def test_what_is_allowed_is_passed_on_whole_and_answered_truly() -> None:
