@@ -91,8 +91,12 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
 
 # pip's own report goes to a file: what matters is one sentence.
 define install
-mkdir -p build; echo "sceau: installing the locked dependencies ($(1)) into $(VENV)"; \
+mkdir -p build; $(BIN)/python -m pip --version >build/install.log 2>&1 \
+  || { echo "sceau: the virtual environment in $(VENV) is incomplete: delete the folder and try again" >&2; exit 1; }; \
+echo "sceau: installing the locked dependencies ($(1)) into $(VENV)"; \
 $(BIN)/python -m pip install -q --require-hashes -r requirements/$(1).txt >build/install.log 2>&1 \
   || { echo "sceau: the dependencies could not be installed: is the package index reachable? (details: build/install.log)" >&2; exit 1; }; \
+printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s" -m sceau.cli "$$@"\n' \
+  "$(CURDIR)/layers:$(CURDIR)/schemas" "$(CURDIR)/$(BIN)/python" >$(BIN)/sceau && chmod +x $(BIN)/sceau; \
 touch $(VENV)/.$(1)
 endef

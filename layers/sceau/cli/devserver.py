@@ -44,7 +44,10 @@ class DevIssuerServer:
             raise DevIssuerRefused("the development issuer listens on the loopback only, by an IPv4 address")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, certificate_key)
+        try:
+            context.load_cert_chain(certificate, certificate_key)
+        except (OSError, ssl.SSLError):
+            raise DevIssuerRefused(f"{certificate} and its key can't be used as a server's certificate") from None
         try:
             self._server = _Server((host, port), context)
         except OSError:

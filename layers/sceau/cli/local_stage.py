@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from joserfc.errors import JoseError
+
 from sceau.cli.certificates import create_loopback_certificates
 from sceau.cli.devissuer import create_issuer_file
 from sceau.cli.files import write_private
@@ -60,8 +62,12 @@ class LocalFolder:
         return self.path / "issuer.json"
 
     def client_key(self, client_id: str) -> SigningKey:
-        """A development client's key pair."""
-        return SigningKey.from_jwk(json.loads((self.path / "clients" / f"{client_id}.json").read_bytes()))
+        """A development client's key pair. Raises SettingsError when its file can't be read as one."""
+        path = self.path / "clients" / f"{client_id}.json"
+        try:
+            return SigningKey.from_jwk(json.loads(path.read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, JoseError):
+            raise SettingsError(f"{path} can't be read as a client's key; delete the folder to begin anew") from None
 
     def missing(self) -> list[str]:
         """The parts that are not there."""
@@ -85,7 +91,7 @@ def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
         missing = folder.missing()
         if missing:
             raise SettingsError(
-                f"the stage in {folder.path} is incomplete ({', '.join(missing)} is missing): "
+                f"the stage in {folder.path} is incomplete; missing: {', '.join(missing)}; "
                 "put it back from a backup, or delete the folder to begin anew"
             )
         return folder, False

@@ -243,11 +243,17 @@ Serving {origin}. Call it yourself:
 
 A token is bound to a key, so each call needs a proof of its own; this prints a curl line with both:
 
-  PYTHONPATH=layers:schemas {sys.executable} -m sceau.cli token patient{port} --curl '{example}'
+  {_own_name()} token patient{port} --curl '{example}'
 
 Actors: {", ".join(sorted(ACTORS))}. The service logs to {folder / "service.log"}. Ctrl-C ends it."""
     )
     sys.stdout.flush()
+
+
+def _own_name() -> str:
+    """How this command is called from a shell: by the script that `make` puts into the virtual environment."""
+    script = Path(sys.executable).with_name("sceau")
+    return str(script) if script.is_file() else f"PYTHONPATH=layers:schemas {sys.executable} -m sceau.cli"
 
 
 def _wait(local: _Local) -> None:
