@@ -22,7 +22,15 @@ LAYERS, SCHEMAS, FUNCTIONS = ROOT / "layers", ROOT / "schemas", ROOT / "function
 ROOMS = ("objects", "keys", "envelope", "audit", "records", "access", "identity", "fhir", "http", "cli")
 """In import order: each imports only those before it, and `sceau_schemas`."""
 
-ADAPTERS = ("sceau.objects.filesystem", "sceau.keys.local", "sceau.keys.keyfile")
+ADAPTERS = (
+    "sceau.objects.filesystem",
+    "sceau.keys.local",
+    "sceau.keys.keyfile",
+    "sceau.keys.pkcs11",
+    "sceau.keys.pkcs11_library",
+    "sceau.keys.pkcs11_objects",
+    "sceau.keys.pkcs11_token",
+)
 """What only `stage` and `cli` choose."""
 
 PYDANTIC = ("pydantic", "pydantic_core")

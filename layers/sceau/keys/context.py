@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from struct import pack
 
+from sceau.keys.ports import KeyName
+
 _VERSION = b"\x01"
 _LONGEST = 0xFFFF
 
@@ -31,3 +33,12 @@ def canonical(context: Mapping[str, str]) -> bytes:
                 raise ValueError("a name or value of an encryption context is too long")
             parts += (pack(">H", len(text)), text)
     return b"".join(parts)
+
+
+def bound(head: bytes, key: KeyName, context: Mapping[str, str]) -> bytes:
+    """What a wrapped data key is bound to, as bytes: its head (format and version), the key's name, the context.
+
+    Each part's end is known from itself (a head's length from its first byte), so no two of them collide.
+    """
+    name = key.encode()
+    return head + bytes([len(name)]) + name + canonical(context)

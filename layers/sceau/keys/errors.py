@@ -23,3 +23,7 @@ class KeyRightDenied(KeyServiceError):
 
 class KeyServiceUnavailable(KeyServiceError):
     """The service failed or did not answer in time."""
+
+
+class KeyServiceNotUsable(KeyServiceError):
+    """As it is set up, the key service can't be used at all. The message is a sentence for the operator."""

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_ds
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sceau.keys import keyfile
-from sceau.keys.context import canonical
+from sceau.keys.context import bound
 from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey, UnwrapRefused
 from sceau.keys.keyfile import KeyFileRefused, add_version, create_key_file, disable_version
 from sceau.keys.ports import DATA_KEY_BYTES, KeyName, PublicKey
@@ -77,7 +77,7 @@ class LocalKeyService:
         known = self._wrapping(key)
         head = _HEAD.pack(_FORMAT, known.newest)
         nonce = self._random_bytes(_NONCE_BYTES)
-        return head + nonce + known.enabled[known.newest].encrypt(nonce, data_key, _associated(head, key, context))
+        return head + nonce + known.enabled[known.newest].encrypt(nonce, data_key, bound(head, key, context))
 
     def unwrap(self, key: KeyName, wrapped: bytes, context: Mapping[str, str]) -> bytes:
         """See the port. A version number that was never given out is an alteration: UnwrapRefused."""
@@ -94,7 +94,7 @@ class LocalKeyService:
                 raise KeyVersionGone(f"version {number} of the {key} key is disabled or gone")
             raise UnwrapRefused("a wrapped data key names a version that never was")
         try:
-            return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _associated(head, key, context))
+            return cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], bound(head, key, context))
         except InvalidTag:
             raise UnwrapRefused("a wrapped data key is altered, or of another key or context") from None
 
@@ -134,12 +134,6 @@ class LocalKeyService:
         except (OSError, KeyFileRefused) as error:
             raise KeyServiceUnavailable("the local key file cannot be used any more") from error
         return ring
-
-
-def _associated(head: bytes, key: KeyName, context: Mapping[str, str]) -> bytes:
-    """Bind format, version, key name and context. Each part's end is known from itself, so no two of them collide."""
-    name = key.encode()
-    return head + bytes([len(name)]) + name + canonical(context)
 
 
 def _load(path: Path) -> _Ring:
