@@ -22,6 +22,7 @@ from pydantic import (
 
 from sceau_schemas import soil
 from sceau_schemas.key_services import KeyServiceSpec
+from sceau_schemas.rules import RuleSettings
 from sceau_schemas.stores import S3StoreSpec, StoreSpec
 
 _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
@@ -163,6 +164,8 @@ class StageSpec(_Strict):
     nonce_required: StrictBool
     replay_marks_for_reads: StrictBool
     development_issuer: Origin | None = None
+    rules: RuleSettings = RuleSettings()
+    """What the law leaves open (`docs/rules.md`): what is not set gives the least."""
     store: StoreSpec
     key_service: KeyServiceSpec
 

@@ -75,6 +75,7 @@ class EntryRow(Stored):
     depositor: str  # client id
     depositor_structures: tuple[StoredIdentifier, ...] = ()
     replaces: tuple[Id, ...] = ()
+    holders_own: bool = False  # its author is the record's holder
     terms: dict[str, tuple[str, ...]] = {}
 
 
@@ -128,15 +129,30 @@ class StoredPatient(Stored):
     birth_place: str  # INSEE code (COG)
 
 
+ConsentKind = Literal[
+    "opening",
+    "grant",  # to a structure, or to one professional: as its grantee is
+    "express",  # to an occupational or fire-brigade doctor
+    "delegation",  # of the rights of the médecin traitant
+    "medecin_traitant",
+    "block",
+    "opposition",  # to one of the two emergency accesses
+]
+
+
 class StoredConsent(Stored):
-    """One decision about the record, in its present version; earlier versions follow in `earlier`."""
+    """One decision about the record, in its present version; earlier versions follow in `earlier`.
+
+    `proposed` and `rejected`: a médecin traitant who has not answered yet, or declined. `mode`: what is opposed.
+    """
 
     id: Id
     version: Annotated[int, Field(ge=1)]
     updated: Millis
     event: str
-    kind: Literal["opening", "grant"]
-    status: Literal["active", "inactive"]
+    kind: ConsentKind
+    status: Literal["active", "inactive", "proposed", "rejected"]
+    mode: Literal["bris_de_glace", "centre_15"] | None = None
     grantee: StoredIdentifier | None = None
     grantee_display: str | None = None
     start: Millis | None = None
@@ -157,8 +173,10 @@ class DossierHead(Stored):
 
     record_id: Id
     version: Annotated[int, Field(ge=1)]
-    status: Literal["open", "closed"]
+    status: Literal["open", "suspended", "closed"]
     opened: Millis
+    closed: Millis | None = None  # when, as long as it is
+    closing_reason: str | None = None  # in the holder's words
     updated: Millis
     patient: StoredPatient
     consents: tuple[StoredConsent, ...]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sceau_schemas.dossier import Id
 
-ActorKindName = Literal["software", "insurer", "professional", "patient", "operations"]
+ActorKindName = Literal["software", "insurer", "professional", "patient", "representative", "operations"]
 
 Seconds = Annotated[int, Field(gt=0, lt=1 << 40)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -68,11 +68,23 @@ class IheIua(_Issued):
     person_id: Id | None = None  # the record-id of the one patient
 
 
+ShortCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+
+
 class SceauClaims(_Issued):
-    """What IUA has no claim for: the kind of actor, and all structures that a client works for."""
+    """What IUA has no claim for: the kind of actor, all structures that a client works for, and what access asks of a
+    professional's practice (sectors TRE_R02, specialties TRE_R38, role TRE_R85, whether they regulate at a centre 15).
+
+    `secret`: a minor's connexion secrète.
+    """
 
     kind: ActorKindName
     structures: tuple[IdentifierText, ...] = ()
+    sectors: tuple[ShortCode, ...] = ()
+    specialties: tuple[ShortCode, ...] = ()
+    role: ShortCode | None = None
+    regulates: bool = False
+    secret: bool = False
 
 
 class Extensions(_Issued):
@@ -129,6 +141,8 @@ class Activity(_Received):
     numeroSirenSite: Given = None  # noqa: N815
     identifiantTechniqueDeLaStructure: Given = None  # noqa: N815
     raisonSocialeSite: Given = None  # noqa: N815
+    codeSecteurDactivite: Given = None  # noqa: N815
+    codeRole: Given = None  # noqa: N815
 
 
 class Exercice(_Received):
@@ -138,6 +152,7 @@ class Exercice(_Received):
     codeCategorieProfessionnelle: Given = None  # noqa: N815
     nomDexercice: Given = None  # noqa: N815
     prenomDexercice: Given = None  # noqa: N815
+    codeSavoirFaire: Given = None  # noqa: N815
     activities: Annotated[tuple[Activity, ...], Field(max_length=100)] = ()
 
 
@@ -153,6 +168,7 @@ class UserInfo(_Received):
     sub: ShortText
     SubjectNameID: Given = None
     otherIds: Annotated[tuple[OtherId, ...], Field(max_length=20)] = ()  # noqa: N815
+    Acces_Regulation_Medicale: Given = None
     SubjectRefPro: ProfessionalRegister | None = None
 
 
@@ -164,6 +180,7 @@ class PatientIdentity(_Received):
     """
 
     ins: Annotated[str, Field(max_length=200)]  # system|value
+    represents: Annotated[str, Field(max_length=200)] | None = None  # INS of the minor whose legal representative it is
     family_name: ShortText
     given_name: ShortText
     birthdate: Annotated[str, Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?)?$")]

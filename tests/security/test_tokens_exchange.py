@@ -326,6 +326,35 @@ def test_a_patient_who_asks_for_the_record_of_another(world: World) -> None:
     assert world.issue(world.patient_form(patient=INS))
 
 
+def test_a_representative_gets_a_token_for_the_minors_record(world: World) -> None:
+    own = world.issue(world.patient_form()).record_id
+    issued = world.issue(world.patient_form(world.issuer.token_for("dominique", "app-rp", represents=OTHER_INS)))
+    actor = world.call(issued.access_token)
+    assert (actor.kind, actor.record_id, actor.subject) == (ActorKind.REPRESENTATIVE, issued.record_id, own)
+    assert issued.record_id == world.issue(world.form(patient=OTHER_INS)).record_id
+    assert issued.record_id != own
+
+
+@pytest.mark.parametrize("represents", [INS, "x", 7, INS + "0"])
+def test_somebody_who_can_not_be_represented(world: World, represents: object) -> None:
+    token = world.issuer.token_for("dominique", "app-rp", represents=represents)
+    reason = world.refused(world.patient_form(token)).reason
+    assert reason in (Reason.PATIENT, Reason.SUBJECT_IDENTITY)
+
+
+def test_a_representative_who_asks_for_the_own_record(world: World) -> None:
+    token = world.issuer.token_for("dominique", "app-rp", represents=OTHER_INS)
+    refused(world, world.patient_form(token, patient=INS), Reason.PATIENT, OAuthError.INVALID_REQUEST)
+
+
+def test_a_connexion_secrete_is_for_professionals_and_their_software(world: World) -> None:
+    for form in (world.form(connexion_secrete="true"), world.professional_form(connexion_secrete="true")):
+        assert world.call(world.issue(form).access_token).secret
+    assert not world.call(world.issue(world.form(connexion_secrete="false")).access_token).secret
+    refused(world, world.patient_form(connexion_secrete="true"), Reason.MALFORMED, OAuthError.INVALID_REQUEST)
+    refused(world, world.form(connexion_secrete="yes"), Reason.MALFORMED, OAuthError.INVALID_REQUEST)
+
+
 @pytest.mark.parametrize(
     "changed",
     [

@@ -1,189 +1,343 @@
 """May this actor do this act on this record and document now, and why. Pure and total; what no rule allows is denied.
 
-A decision goes through the checks in order; the first that denies gives the reason. Rules, with their sources:
+A decision goes through the checks in order; the first that denies gives the reason. `articles` has the source of each
+reason, `standing` how a professional gets in, `labels` what labels hide, `clocks` what time changes, `matrix` which
+profession sees which type.
 
-* a scope is a ceiling (SMART 2), and each act is open to some kinds of actor only (`_ACTS`);
-* a token names one record (api.md, "Tokens name one patient"): an act on another one is denied;
-* a professional reads with the patient's grant to the structure that the token pins (CSP R. 1111-46);
-* authorisations matter for reading only: feeding an open record needs none (IG4DMP TD0.2 NB2), but the author
-  must be of the software's own structure (api.md, "Who may publish");
-* `MASQUE_PS`: seen by the holder and by its author (CSP R. 1111-49); the médecin traitant comes with the access issue;
-* `INVISIBLE_*`: not deposited yet; denied to everyone but the author until the rules on their clocks exist;
-* `entered-in-error` is never returned (api.md, TD3.1a);
-* a closed record is read by nobody; its holder keeps seeing its status, rights and traces (CSP L. 1111-19).
+`Decision` does once what depends on the record and the caller alone, then answers for each document: a search asks for
+thousands.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import datetime
+from typing import Final
 
+from sceau.access.acts import ALWAYS_READ, CHANGING, DECIDING, FEEDING, LIFE, READING, REVIEWING, may_ask
+from sceau.access.clocks import is_surely_minor
+from sceau.access.labels import INVISIBLE_PATIENT, MASKED, awaits_announcement, deposit, hidden_from_holder
+from sceau.access.matrix import Cell, Rules
 from sceau.access.model import (
     Act,
     Actor,
     ActorKind,
+    Caution,
     DocumentFacts,
-    Grant,
+    Mode,
     Reason,
     RecordFacts,
     RecordStatus,
+    Special,
     Verdict,
 )
-from sceau.access.scopes import permits
+from sceau.access.standing import (
+    MEDECIN,
+    barred,
+    breaking_glass,
+    entry,
+    express_consent,
+    is_medecin_traitant,
+    special_of,
+)
 
-INSURER_TYPES = frozenset({"REMB"})
+INSURER_TYPES: Final = frozenset({"REMB"})
 """Document types that only the insurer feeds (CSP R. 1111-42, reimbursement data; type REMB of JDV_J07)."""
 
-_INVISIBLE = frozenset({"INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"})
+PATIENT_TYPES: Final = frozenset(
+    {f"DOCPAT{number:02}" for number in range(1, 11)}
+    | {"EXPPAT_1", "EXPPAT_2", "EXPPAT_3", "74465-6", "FICHE-CONTACTS", "CONTACTS-URGENCE"}
+)
+"""Types of the holder's own documents (CSP R. 1111-42): what patients deposit, directives, emergency contacts."""
 
-_LEVEL = {
-    ActorKind.SOFTWARE: "system",
-    ActorKind.INSURER: "system",
-    ActorKind.PROFESSIONAL: "user",
-    ActorKind.PATIENT: "patient",
-    ActorKind.OPERATIONS: "ops",
+_HOLDER: Final = frozenset({ActorKind.PATIENT, ActorKind.REPRESENTATIVE})
+_OF_ONE_RECORD: Final = _HOLDER | {ActorKind.PROFESSIONAL}
+_TOTAL_RIGHT: Final = frozenset({Reason.ALLOWED_MEDECIN_TRAITANT, Reason.ALLOWED_DELEGATION})
+_STATES: Final = {
+    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
+    Act.REOPEN_RECORD: (RecordStatus.CLOSED,),
+    Act.SUSPEND_RECORD: (RecordStatus.OPEN,),
+    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED,),
+    Act.REQUEST_DELETION: (RecordStatus.CLOSED,),
 }
+_BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
+_DELETED: Final = "entered-in-error"
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    resource: str
-    letter: str
-    kinds: frozenset[ActorKind]
-
-
-def _rule(scope: str, *kinds: ActorKind) -> _Rule:
-    resource, letter = scope.split(".")
-    return _Rule(resource, letter, frozenset(kinds))
-
-
-_ACTS: dict[Act, _Rule] = {
-    Act.OPEN_RECORD: _rule("Consent.c", ActorKind.INSURER, ActorKind.PATIENT),
-    Act.GRANT: _rule("Consent.c", ActorKind.PATIENT),
-    Act.WITHDRAW: _rule("Consent.u", ActorKind.PATIENT),
-    Act.READ_CONSENTS: _rule("Consent.s", ActorKind.PATIENT),
-    Act.PUBLISH: _rule("DocumentReference.c", ActorKind.SOFTWARE, ActorKind.INSURER, ActorKind.PROFESSIONAL),
-    Act.REPLACE: _rule("DocumentReference.c", ActorKind.SOFTWARE, ActorKind.INSURER, ActorKind.PROFESSIONAL),
-    Act.READ_STATUS: _rule("Patient.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.SEARCH: _rule("DocumentReference.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.FIND_IDENTIFIER: _rule("DocumentReference.s", ActorKind.SOFTWARE, ActorKind.INSURER, ActorKind.PROFESSIONAL),
-    Act.SEARCH_SETS: _rule("List.s", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.READ_SET: _rule("List.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.READ_ENTRY: _rule("DocumentReference.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.READ_DOCUMENT: _rule("DocumentReference.r", ActorKind.PROFESSIONAL, ActorKind.PATIENT),
-    Act.READ_TRACES: _rule("AuditEvent.s", ActorKind.PATIENT),
-}
-
-_FEEDING = frozenset({Act.PUBLISH, Act.REPLACE})
-_READING = frozenset({Act.SEARCH, Act.SEARCH_SETS, Act.READ_ENTRY, Act.READ_SET, Act.READ_DOCUMENT})
-_HOLDER_ALWAYS = frozenset({Act.READ_STATUS, Act.READ_TRACES, Act.READ_CONSENTS})
-
-
-def may_ask(act: Act, actor: Actor) -> Verdict | None:
-    """The denial that scope or kind of actor alone gives, before any record is loaded; None when there is none."""
-    rule = _ACTS[act]
-    if actor.kind not in rule.kinds:
-        return _deny(Reason.DENIED_ACTOR)
-    if not permits(actor.scopes, _LEVEL[actor.kind], rule.resource, rule.letter):
-        return _deny(Reason.DENIED_SCOPE)
-    return None
-
-
-def decide(act: Act, actor: Actor, record: RecordFacts, document: DocumentFacts | None, now: datetime) -> Verdict:
+def decide(
+    act: Act, actor: Actor, record: RecordFacts, document: DocumentFacts | None, rules: Rules, now: datetime
+) -> Verdict:
     """The verdict. `document` is None for an act on the record as a whole (a search is then decided per entry too)."""
-    denied = may_ask(act, actor)
-    if denied is not None:
-        return denied
-    if actor.kind in (ActorKind.PATIENT, ActorKind.PROFESSIONAL) and actor.record_id is None:
-        return _deny(Reason.DENIED_OTHER_RECORD)
-    if actor.record_id is not None and actor.record_id != record.record_id:
-        return _deny(Reason.DENIED_OTHER_RECORD)
-    if act is Act.OPEN_RECORD:
-        return _decide_opening(actor, record)
-    if act in _HOLDER_ALWAYS and actor.kind is ActorKind.PATIENT:
-        return Verdict(True, Reason.ALLOWED_HOLDER)
-    if act is Act.READ_STATUS:
-        # TD0.2 tells a professional what may be done here and why not: it needs no grant, else nobody could learn it.
-        return Verdict(True, Reason.ALLOWED_STATUS)
-    if record.status is RecordStatus.ABSENT:
-        return _deny(Reason.DENIED_NO_RECORD)
-    if record.status is RecordStatus.CLOSED:
-        return _deny(Reason.DENIED_CLOSED)
-    if act in _FEEDING:
-        return _decide_feeding(act, actor, document)
-    if act is Act.FIND_IDENTIFIER:
-        return _decide_finding(actor, document)
-    if actor.kind is ActorKind.PATIENT:
-        return _decide_holder(act, document)
-    return _decide_professional(actor, record, document, now)
+    return Decision(act, actor, record, rules, now).on(document)
 
 
-def _decide_opening(actor: Actor, record: RecordFacts) -> Verdict:
-    if record.status is RecordStatus.CLOSED:
-        return _deny(Reason.DENIED_CLOSED)  # reopening is an act of its own, and comes with the life of a record
-    allowed = Reason.ALLOWED_INSURER if actor.kind is ActorKind.INSURER else Reason.ALLOWED_HOLDER
-    return Verdict(True, allowed)
+class Decision:
+    """One act of one actor on one record at one time. `on` gives the verdict for a document, or for the whole."""
 
+    __slots__ = ("_act", "_actor", "_cells", "_judge", "_matrix", "_now", "_record", "_rules", "_verdicts", "_whole")
 
-def _decide_feeding(act: Act, actor: Actor, document: DocumentFacts | None) -> Verdict:
-    """PUBLISH looks at the new document, REPLACE at the one that is to be superseded."""
-    if document is None:
-        return _deny(Reason.DENIED_NOT_AUTHOR)
-    if (document.type_code in INSURER_TYPES) != (actor.kind is ActorKind.INSURER):
-        return _deny(Reason.DENIED_INSURER_TYPE)
-    if not _is_author(actor, document):
-        return _deny(Reason.DENIED_NOT_AUTHOR)
-    if act is Act.REPLACE and document.status == "entered-in-error":
-        return _deny(Reason.DENIED_DELETED)
-    return Verdict(True, Reason.ALLOWED_FEEDING)
+    def __init__(self, act: Act, actor: Actor, record: RecordFacts, rules: Rules, now: datetime) -> None:
+        self._act, self._actor, self._record = act, actor, record
+        self._rules, self._now = rules, now
+        self._verdicts: dict[tuple[Reason, bool], Verdict] = {}
+        self._judge: Callable[[DocumentFacts], Reason] | None = None
+        asks_matrix = actor.kind is ActorKind.PROFESSIONAL and act in _BY_TYPE
+        matrix = rules.matrix(now) if asks_matrix else None
+        self._matrix = matrix.version if matrix else None
+        self._cells = matrix.row(actor.profession, actor.role) if matrix else {}
+        early = may_ask(act, actor)
+        self._whole = early.reason if early is not None else self._on_record()
 
+    @property
+    def matrix(self) -> str | None:
+        """The edition of the habilitation matrix that the decision uses: a professional's only."""
+        return self._matrix
 
-def _decide_finding(actor: Actor, document: DocumentFacts | None) -> Verdict:
-    """TD3.1b: whoever authored an entry may learn its id and status, and nothing else."""
-    if document is None:
-        return Verdict(True, Reason.ALLOWED_AUTHOR)
-    if document.status == "entered-in-error":
-        return _deny(Reason.DENIED_DELETED)
-    if not _is_author(actor, document):
-        return _deny(Reason.DENIED_NOT_AUTHOR)
-    return Verdict(True, Reason.ALLOWED_AUTHOR)
+    def on(self, document: DocumentFacts | None) -> Verdict:
+        """The verdict on a document; None: on the act as a whole."""
+        if document is None or self._judge is None:
+            return self._verdict(self._whole)
+        reason = self._judge(document)
+        warned = (
+            reason.value.startswith("allowed.")
+            and self._actor.kind is ActorKind.PROFESSIONAL
+            and INVISIBLE_PATIENT in document.labels
+            and awaits_announcement(document, self._now)
+        )
+        return self._verdict(reason, warned=warned)
 
+    def _verdict(self, reason: Reason, *, warned: bool = False) -> Verdict:
+        found = self._verdicts.get((reason, warned))
+        if found is None:
+            allowed = reason.value.startswith("allowed.")
+            found = Verdict(allowed, reason, self._matrix, Caution.NOT_YET_TOLD if warned else None)
+            self._verdicts[reason, warned] = found
+        return found
 
-def _decide_holder(act: Act, document: DocumentFacts | None) -> Verdict:
-    if document is not None and act in _READING:
-        if document.status == "entered-in-error":
-            return _deny(Reason.DENIED_DELETED)
-        if document.labels & _INVISIBLE:
-            return _deny(Reason.DENIED_INVISIBLE)
-    return Verdict(True, Reason.ALLOWED_HOLDER)
+    # What the record and the caller alone decide. `_judge` is set where documents decide further.
 
+    def _on_record(self) -> Reason:
+        act, actor, record = self._act, self._actor, self._record
+        if act in REVIEWING:
+            return Reason.ALLOWED_STRUCTURE if actor.structures else Reason.DENIED_NOT_NAMED
+        if actor.kind in _OF_ONE_RECORD and actor.record_id is None:
+            return Reason.DENIED_OTHER_RECORD
+        if actor.record_id is not None and actor.record_id != record.record_id:
+            return Reason.DENIED_OTHER_RECORD
+        if actor.kind is ActorKind.REPRESENTATIVE and not is_surely_minor(record.birth_date, self._now):
+            return Reason.DENIED_MAJORITY
+        if act is Act.OPEN_RECORD:
+            return self._opening()
+        if act in ALWAYS_READ:
+            return self._always_read()
+        if record.status is RecordStatus.ABSENT:
+            return Reason.DENIED_NO_RECORD
+        if act in LIFE:
+            return self._by_whom() if record.status in _STATES[act] else Reason.DENIED_STATE
+        if record.status is RecordStatus.CLOSED:
+            return Reason.DENIED_CLOSED
+        if record.status is RecordStatus.SUSPENDED:
+            return Reason.DENIED_SUSPENDED
+        return self._on_open_record()
 
-def _decide_professional(actor: Actor, record: RecordFacts, document: DocumentFacts | None, now: datetime) -> Verdict:
-    if not any(_covers(grant, actor, now) for grant in record.grants):
-        return _deny(Reason.DENIED_NO_GRANT)
-    if document is None:
-        return Verdict(True, Reason.ALLOWED_GRANT)
-    if document.status == "entered-in-error":
-        return _deny(Reason.DENIED_DELETED)
-    if _is_author(actor, document):
-        return Verdict(True, Reason.ALLOWED_AUTHOR)
-    if "MASQUE_PS" in document.labels:
-        return _deny(Reason.DENIED_MASKED)
-    if document.labels & _INVISIBLE:
-        return _deny(Reason.DENIED_INVISIBLE)
-    return Verdict(True, Reason.ALLOWED_GRANT)
+    def _on_open_record(self) -> Reason:
+        act, actor = self._act, self._actor
+        if act in DECIDING:
+            return self._by_whom()
+        if act in FEEDING:
+            return self._feeding()
+        if act is Act.FIND_IDENTIFIER:
+            return self._finding()
+        if actor.kind in _HOLDER:
+            self._judge = self._holders_change if act in CHANGING else self._seen_by_holder
+            return self._by_whom()
+        if actor.kind is ActorKind.PROFESSIONAL:
+            return self._professional()
+        self._judge = self._authors_change  # software changes what it authored: of all else it knows nothing
+        return Reason.ALLOWED_AUTHOR
 
+    def _finding(self) -> Reason:
+        actor = self._actor
+        if actor.kind is ActorKind.PROFESSIONAL:
+            denied = barred(actor, self._record, self._rules.settings)
+            if denied is not None:
+                return denied
+        self._judge = self._found
+        return Reason.ALLOWED_AUTHOR
 
-def _covers(grant: Grant, actor: Actor, now: datetime) -> bool:
-    return grant.grantee in actor.structures and grant.start <= now and (grant.end is None or now < grant.end)
+    def _by_whom(self) -> Reason:
+        match self._actor.kind:
+            case ActorKind.PATIENT:
+                return Reason.ALLOWED_HOLDER
+            case ActorKind.REPRESENTATIVE:
+                return Reason.ALLOWED_REPRESENTATIVE
+            case _:
+                return Reason.ALLOWED_INSURER
 
+    def _opening(self) -> Reason:
+        if self._record.status in (RecordStatus.CLOSED, RecordStatus.SUSPENDED):
+            return Reason.DENIED_CLOSED  # reopening, and objecting, are acts of their own
+        return self._by_whom()
 
-def _is_author(actor: Actor, document: DocumentFacts) -> bool:
-    """The author is the structure (or the professional) that the entry names, and no one else."""
-    if not document.author_structures.isdisjoint(actor.structures):
-        return True
-    return actor.professional is not None and actor.professional in document.author_professionals
+    def _always_read(self) -> Reason:
+        act, actor, record = self._act, self._actor, self._record
+        if actor.kind in _HOLDER:
+            if act is Act.READ_TRACES:
+                self._judge = self._told_to_holder
+            return self._by_whom()
+        if act is Act.READ_STATUS:
+            # TD0.2 tells what may be done here and why not: it needs no grant, else nobody could learn it.
+            return Reason.ALLOWED_STATUS
+        if act is Act.READ_NOTICES:
+            return Reason.ALLOWED_MEDECIN_TRAITANT if is_medecin_traitant(actor, record) else Reason.DENIED_NOT_NAMED
+        if record.status is RecordStatus.ABSENT:
+            return Reason.DENIED_NO_RECORD
+        return Reason.ALLOWED_NAMED  # of the consents: those that name the professional, or the structure
 
+    def _feeding(self) -> Reason:
+        actor, record, settings = self._actor, self._record, self._rules.settings
+        self._judge = self._fed_by_holder if actor.kind in _HOLDER else self._fed_by_author
+        denied = None
+        if actor.kind is ActorKind.PROFESSIONAL:
+            denied = barred(actor, record, settings) or self._feeding_mode()
+        if denied is not None:
+            self._judge = None
+            return denied
+        return Reason.DENIED_NOT_AUTHOR
 
-def _deny(reason: Reason) -> Verdict:
-    return Verdict(False, reason)
+    def _feeding_mode(self) -> Reason | None:
+        """An authorisation matters for reading only; the emergency, and special doctors, have rules of their own."""
+        reason: Reason | None = None
+        if self._actor.mode is Mode.CENTRE_15:
+            return Reason.DENIED_MODE
+        if self._actor.mode is Mode.BRIS_DE_GLACE:
+            reason = breaking_glass(self._actor, self._record, self._now)
+        elif special_of(self._actor) in (Special.OCCUPATIONAL, Special.FIRE_BRIGADE):
+            reason = express_consent(self._actor, self._record, self._rules.settings, self._now)
+        return reason if reason is not None and reason.value.startswith("denied.") else None
+
+    def _professional(self) -> Reason:
+        act, actor, record, settings = self._act, self._actor, self._record, self._rules.settings
+        if act is Act.COLLECT_CONSENT:
+            return self._collecting()
+        if act is Act.ACCEPT_MEDECIN_TRAITANT:
+            return self._accepting()
+        if act in CHANGING and actor.mode is not Mode.NORMAL:
+            return Reason.DENIED_MODE
+        if act is Act.DELETE:
+            denied = barred(actor, record, settings)
+            self._judge = self._authors_change if denied is None else None
+            return denied or Reason.ALLOWED_AUTHOR
+        reason = entry(actor, record, settings, self._now)
+        if reason.value.startswith("allowed."):
+            self._judge = self._professionals_change if act in CHANGING else self._seen_by_professional
+        return reason
+
+    def _collecting(self) -> Reason:
+        """CSP L. 1111-17 II: any means, also for a colleague. Express consents are the holder's own to give."""
+        if self._actor.mode is not Mode.NORMAL:
+            return Reason.DENIED_MODE
+        denied = barred(self._actor, self._record, self._rules.settings)
+        if denied is None and special_of(self._actor) is not None:
+            denied = Reason.DENIED_NO_EXPRESS_CONSENT
+        return denied or Reason.ALLOWED_COLLECTING
+
+    def _accepting(self) -> Reason:
+        actor, record = self._actor, self._record
+        if actor.mode is not Mode.NORMAL:
+            return Reason.DENIED_MODE
+        denied = barred(actor, record, self._rules.settings)
+        if denied is not None:
+            return denied
+        if actor.professional is None or actor.professional not in (record.proposed, record.medecin_traitant):
+            return Reason.DENIED_NOT_NAMED
+        return Reason.ALLOWED_NAMED if actor.profession == MEDECIN else Reason.DENIED_PROFESSION
+
+    # What a document decides further.
+
+    def _fed_by_author(self, document: DocumentFacts) -> Reason:
+        """PUBLISH looks at the new document, REPLACE at the one that is to be superseded."""
+        if (document.type_code in INSURER_TYPES) != (self._actor.kind is ActorKind.INSURER):
+            return Reason.DENIED_INSURER_TYPE
+        if not self._is_author(document):
+            return Reason.DENIED_NOT_AUTHOR
+        return self._fed(document)
+
+    def _fed_by_holder(self, document: DocumentFacts) -> Reason:
+        if not document.holders_own or document.author_structures or document.author_professionals:
+            return Reason.DENIED_NOT_AUTHOR
+        if document.type_code not in PATIENT_TYPES:
+            return Reason.DENIED_PATIENT_TYPE
+        if self._act is Act.REPLACE and hidden_from_holder(self._actor.kind, document, self._now) is not None:
+            return Reason.DENIED_NOT_AUTHOR
+        return self._fed(document)
+
+    def _fed(self, document: DocumentFacts) -> Reason:
+        if self._act is Act.REPLACE:
+            return Reason.DENIED_DELETED if document.status == _DELETED else Reason.ALLOWED_FEEDING
+        denied = deposit(self._actor, self._record, document.labels, self._rules.settings, self._now)
+        return denied or Reason.ALLOWED_FEEDING
+
+    def _found(self, document: DocumentFacts) -> Reason:
+        """TD3.1b: whoever authored an entry may learn its id and status, and nothing else."""
+        if document.status == _DELETED:
+            return Reason.DENIED_DELETED
+        return Reason.ALLOWED_AUTHOR if self._is_author(document) else Reason.DENIED_NOT_AUTHOR
+
+    def _told_to_holder(self, document: DocumentFacts) -> Reason:
+        """A trace of a document is shown to whom the document may be, deleted or not (CSP R. 1111-43)."""
+        return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
+
+    def _seen_by_holder(self, document: DocumentFacts) -> Reason:
+        if document.status == _DELETED:
+            return Reason.DENIED_DELETED
+        return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
+
+    def _holders_change(self, document: DocumentFacts) -> Reason:
+        seen = self._seen_by_holder(document)
+        if seen is not self._whole:
+            return seen
+        if self._act is Act.HIDE_AFTERWARDS:
+            return Reason.DENIED_REHIDING
+        if self._act is Act.DELETE and not document.holders_own:
+            return Reason.DENIED_NOT_AUTHOR  # CSP R. 1111-51: the holder may ask its author
+        return self._whole
+
+    def _seen_by_professional(self, document: DocumentFacts) -> Reason:
+        if document.status == _DELETED:
+            return Reason.DENIED_DELETED
+        cell = self._cells.get(document.type_code, Cell.UNKNOWN)
+        if cell is not Cell.ALLOW:
+            return Reason.DENIED_MATRIX if cell is Cell.DENY else Reason.DENIED_MATRIX_UNKNOWN
+        if self._actor.mode is not Mode.NORMAL:
+            masked = MASKED in document.labels and not self._rules.settings.emergency_sees_masked
+            return Reason.DENIED_MASKED if masked else self._whole
+        if self._is_author(document):
+            return Reason.ALLOWED_AUTHOR
+        if MASKED in document.labels and self._whole not in _TOTAL_RIGHT:
+            return Reason.DENIED_MASKED
+        return self._whole
+
+    def _professionals_change(self, document: DocumentFacts) -> Reason:
+        seen = self._seen_by_professional(document)
+        return self._relabelled(document, seen) if seen.value.startswith("allowed.") else seen
+
+    def _authors_change(self, document: DocumentFacts) -> Reason:
+        """By the author, who needs no authorisation (IG4DMP TD3.3c NB1, and its profile "Alimentation")."""
+        found = self._found(document)
+        return self._relabelled(document, found) if found is Reason.ALLOWED_AUTHOR else found
+
+    def _relabelled(self, document: DocumentFacts, allowed: Reason) -> Reason:
+        if self._act is Act.HIDE_AFTERWARDS:
+            return Reason.DENIED_REHIDING
+        together = self._act is Act.MASK and awaits_announcement(document, self._now)
+        if together and not self._rules.settings.masked_and_invisible_together:
+            return Reason.DENIED_LABELS_TOGETHER
+        return allowed
+
+    def _is_author(self, document: DocumentFacts) -> bool:
+        """The author is the structure (or the professional) that the entry names, and no one else."""
+        actor = self._actor
+        if not document.author_structures.isdisjoint(actor.structures):
+            return True
+        return actor.professional is not None and actor.professional in document.author_professionals

@@ -4,46 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Final
 
-from sceau.access.model import DocumentFacts, Grant, Identifier, RecordFacts, RecordStatus
-from sceau_schemas.dossier import DossierHead, EntryRow, StoredIdentifier
+from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
+from sceau_schemas.dossier import DossierHead, EntryRow, StoredConsent, StoredIdentifier
+
+PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
+"""The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
 
 
 def record_facts(record_id: str, head: DossierHead | None) -> RecordFacts:
     """Facts about a record; without a head nobody opened one."""
     if head is None:
         return RecordFacts(record_id, RecordStatus.ABSENT)
-    grants = tuple(
-        Grant(_identifier(consent.grantee), _instant(consent.start), _instant(consent.end) if consent.end else None)
-        for consent in head.consents
-        if consent.kind == "grant" and consent.status == "active" and consent.grantee and consent.start is not None
+    active = [one for one in head.consents if one.status == "active"]
+    doctors = [one for one in head.consents if one.kind == "medecin_traitant"]
+    return RecordFacts(
+        record_id,
+        RecordStatus(head.status),
+        grants=tuple(grant for grant in map(grant_of, active) if grant is not None),
+        birth_date=head.patient.birth_date,
+        blocked=identifiers(one.grantee for one in active if one.kind == "block" and one.grantee),
+        opposed=frozenset(Mode(one.mode) for one in active if one.kind == "opposition" and one.mode),
+        medecin_traitant=_only(one.grantee for one in doctors if one.status == "active"),
+        proposed=_only(one.grantee for one in doctors if one.status == "proposed"),
     )
-    return RecordFacts(record_id, RecordStatus(head.status), grants)
+
+
+def grant_of(consent: StoredConsent) -> Grant | None:
+    """The authorisation that a decision is; None when it is another kind of decision."""
+    kind = _grant_kind(consent)
+    if kind is None or consent.grantee is None or consent.start is None:
+        return None
+    end = _instant(consent.end) if consent.end is not None else None
+    return Grant(_identifier(consent.grantee), _instant(consent.start), end, kind)
+
+
+def _grant_kind(consent: StoredConsent) -> GrantKind | None:
+    match consent.kind:
+        case "grant":
+            person = consent.grantee is not None and consent.grantee.system == PROFESSIONALS
+            return GrantKind.PROFESSIONAL if person else GrantKind.STRUCTURE
+        case "express":
+            return GrantKind.EXPRESS
+        case "delegation":
+            return GrantKind.DELEGATION
+        case _:
+            return None
 
 
 def document_facts(row: EntryRow) -> DocumentFacts:
     """Facts about a stored document entry, in its present version."""
+    first = row.earlier[0] if row.earlier else row.now
     return DocumentFacts(
         status=row.now.status,
-        labels=frozenset(label.code for label in row.now.labels),
+        labels=frozenset([label.code for label in row.now.labels]),
         type_code=row.type_code,
         author_structures=identifiers(row.author_structures),
         author_professionals=identifiers(row.author_professionals),
         depositor=row.depositor,
         depositor_structures=identifiers(row.depositor_structures),
+        deposited=_instant(first.updated),
+        holders_own=row.holders_own,
     )
 
 
 def identifiers(stored: Iterable[StoredIdentifier]) -> frozenset[Identifier]:
     """The same identifiers as access compares them."""
-    return frozenset(_identifier(one) for one in stored)
+    return frozenset([_identifier(one) for one in stored])
+
+
+def _only(found: Iterable[StoredIdentifier | None]) -> Identifier | None:
+    """The one that is meant. Two at once contradict each other: then nobody is."""
+    named = [one for one in found if one is not None]
+    return _identifier(named[0]) if len(named) == 1 else None
 
 
 def _identifier(stored: StoredIdentifier) -> Identifier:
     return Identifier(stored.system, stored.value)
 
 
-def _instant(millis: int | None) -> datetime:
-    if millis is None:
-        raise ValueError("an instant is missing")
+def _instant(millis: int) -> datetime:
     return datetime.fromtimestamp(millis / 1000, UTC)

@@ -112,7 +112,8 @@ def _profiles(shape: Shape, facts: EventFacts) -> list[str]:
 def _agents(shape: Shape, facts: EventFacts) -> Iterator[Json]:
     if shape.client:
         yield _client(facts.client, shape.client) | {"requestor": False, "network": _network(facts.client)}
-    yield _server(facts.server, shape.server)
+    server = _server(facts.server, shape.server)
+    yield server | {"policy": list(facts.policies)} if facts.policies else server
     policy = [_JTI + facts.token_id] if facts.token_id else []
     software = _client(facts.client, shapes.APPLICATION) | {"requestor": facts.user is None}
     if policy:

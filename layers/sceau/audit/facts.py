@@ -20,6 +20,7 @@ INS_SYSTEMS = "urn:oid:1.2.250.1.213.1.4."
 _REFERENCE = re.compile(r"[A-Z][A-Za-z]{1,40}/[A-Za-z0-9.-]{1,64}(/_history/[A-Za-z0-9.-]{1,64})?")
 _REASON = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _TOKEN_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+_POLICY = re.compile(r"urn:sceau:policy:[a-z0-9_-]{1,32}:[a-z0-9._-]{1,64}")
 _SHA256_BYTES = 32
 
 
@@ -160,7 +161,8 @@ class EventFacts:
     """One act of an authenticated caller: authorised and about to be done, or refused, or failed.
 
     `reason`: a stable code (`denied.no-grant`), never a sentence; required unless the outcome is SUCCESS.
-    `token_id`: the `jti` of the token used, or issued. `purpose`: purpose of use (v3-ActReason).
+    `token_id`: the `jti` of the token used, or issued. `purpose`: purpose of use (v3-ActReason). `policies`: what the
+    decision used beside the facts, as URNs (the edition of the habilitation matrix, a mode of access).
     `record_id`: the record that the act is about, if any. `dossier_version`: the version that the decision saw, or 0.
     `data`: what the act is about; required for a success of an act that isn't a query. `others`: further resources
     (the documents of a submission set, what they replace). `request`: required for queries and tokens.
@@ -177,6 +179,7 @@ class EventFacts:
     structure: Structure | None = None
     token_id: str | None = None
     purpose: Coding | None = None
+    policies: tuple[str, ...] = ()
     record_id: str | None = None
     dossier_version: int = 0
     data: Entity | None = None
@@ -194,6 +197,8 @@ class EventFacts:
                 raise ValueError("a refusal has a reason")
         elif not _REASON.fullmatch(self.reason):
             raise ValueError("a reason is a code")
+        if not all(_POLICY.fullmatch(policy) for policy in self.policies):
+            raise ValueError("a policy is a URN of ours")
         if self.token_id is not None and not _TOKEN_ID.fullmatch(self.token_id):
             raise ValueError("not a token id")
 

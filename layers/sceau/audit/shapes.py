@@ -38,6 +38,8 @@ AUTHORIZATION_SERVER = Coding(
 AUTHOR = Coding(_PARTICIPATION, "AUT", "author (originator)")
 RECIPIENT = Coding(_PARTICIPATION, "IRCP", "information recipient")
 PROVIDER = Coding("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "PROV", "healthcare provider")
+GUARDIAN = Coding("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "GUARD", "guardian")
+"""A minor's legal representative, whom an event names by the own record-id: a pseudonym, and no name."""
 APPLICATION_SERVER = Coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4", "Application Server")
 
 PERSON = Coding(_ENTITY_TYPE, "1", "Person")

@@ -13,7 +13,7 @@ from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.media import Media
 from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Json
-from sceau.fhir.references import Scope, Target, document_target, patient_named_by, people_behind
+from sceau.fhir.references import Scope, Target, document_target, is_patient, patient_named_by, people_behind
 from sceau.fhir.terms import Terms, date_term, document_terms
 from sceau.fhir.times import instant
 from sceau_schemas.dossier import StoredCoding, StoredIdentifier
@@ -39,6 +39,7 @@ class NewDocument:
     `resource`: its DocumentReference without what the row holds (id, version, status, labels, isArchived, entryUUID)
     and without `url` and `data`; size and hash are those of `content`. `content_type`: to serve the bytes under.
     `sha256`: of `content`, hexadecimal. `identifiers`: masterIdentifier first. `replaces`: in the order of relatesTo.
+    `holders_own`: its author is the patient, and nobody else.
     """
 
     resource: Json
@@ -54,6 +55,7 @@ class NewDocument:
     author_professionals: tuple[StoredIdentifier, ...]
     replaces: tuple[Target, ...]
     terms: Terms
+    holders_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ def read_entry(
         author_professionals=tuple(people.professionals),
         replaces=replaces,
         terms=terms,
+        holders_own=all(is_patient(one, scope, patient, f"{at}.author") for one in document.author or ()),
     )
 
 

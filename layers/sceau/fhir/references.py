@@ -133,6 +133,19 @@ def ins_of(patient: Patient) -> frozenset[Identifier]:
     return _ins_of(patient.identifier or ())
 
 
+def is_patient(reference: Reference, scope: Scope, patient: Identifier, at: str) -> bool:
+    """Say whether a reference names this patient and nobody else, by INS. FhirError 400: a dangling fragment."""
+    named: set[Identifier] = set()
+    if reference.identifier is not None:
+        named |= {Identifier(reference.identifier.system or "", reference.identifier.value or "")}
+    if reference.reference is not None:
+        found = scope.local(reference, at)
+        if found is not None and not isinstance(found, Patient):
+            return False
+        named |= ins_of(found) if found is not None else scope.patients.get(reference.reference, frozenset())
+    return named == {patient}
+
+
 def _ins_of(identifiers: Iterable[FhirIdentifier]) -> frozenset[Identifier]:
     return frozenset(
         Identifier(i.system, i.value) for i in identifiers if i.system in INS_SYSTEMS and i.system and i.value

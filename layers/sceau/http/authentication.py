@@ -28,6 +28,7 @@ from sceau.audit.facts import (
     Structure,
     User,
 )
+from sceau.audit.shapes import GUARDIAN
 from sceau.envelope.messages import Envelope
 from sceau.fhir.ins import check_ins
 from sceau.http.building import identity_settings, journal_of, refusal_counter, server_identity
@@ -205,6 +206,8 @@ def _user(bearer: Bearer | None) -> User | None:
         return User(identifier, name=bearer.name, role=role)
     if bearer.kind is ActorKind.PATIENT and bearer.record_id is not None:
         return User(Identifier("", bearer.record_id), reference=f"Patient/{bearer.record_id}")
+    if bearer.kind is ActorKind.REPRESENTATIVE:
+        return User(Identifier("", bearer.subject), role=GUARDIAN)
     return None
 
 

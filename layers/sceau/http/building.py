@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from sceau.access.matrix import Rules
 from sceau.audit.errors import JournalUnavailable
 from sceau.audit.facts import Identifier, Server
 from sceau.audit.journal import Journal
@@ -17,6 +18,7 @@ from sceau.envelope.batch import BatchSealer
 from sceau.envelope.messages import Envelope
 from sceau.fhir.search.paging import PageSeal
 from sceau.http.chalice_app import Handler
+from sceau.http.log import LogEvent, log
 from sceau.http.message import Answer, Request
 from sceau.http.runtime import Runtime
 from sceau.http.wrapper import Wrapper
@@ -25,6 +27,7 @@ from sceau.identity.pseudonym import load_pseudonym_key
 from sceau.identity.replay import ReplayMarks
 from sceau.identity.resource import ResourceServer
 from sceau.identity.revocation import RevocationList
+from sceau.identity.rules import MatrixStore, RulesInForce
 from sceau.identity.settings import IdentitySettings
 from sceau.identity.tokens import TokenKeys, TokenVerifier
 from sceau.keys.ports import KeyName
@@ -89,10 +92,13 @@ def build_wrapper(runtime: Runtime, service: Callable[[Built], object]) -> Handl
         marks=ReplayMarks(runtime.store),
     )
     refusals = refusal_counter(runtime, journal)
+    rules = RulesInForce(MatrixStore(runtime.store, Envelope(runtime.keys)), runtime.spec.rules)
+    _log_matrix(runtime, rules(runtime.clock()))
     wrapper = Wrapper(
         service(Built(runtime, key, PageSeal(key))),
         authenticator=authenticator,
         append=journal.append,
+        rules=rules,
         count_refusal=refusals.count,
         server=server,
         clock=runtime.clock,
@@ -104,6 +110,18 @@ def build_wrapper(runtime: Runtime, service: Callable[[Built], object]) -> Handl
         return wrapper(request, use_case)
 
     return handle
+
+
+def _log_matrix(runtime: Runtime, rules: Rules) -> None:
+    """How much of the habilitation matrix is known: what is not is denied, and should be loaded."""
+    matrix = rules.matrix(runtime.clock())
+    counted = matrix.count() if matrix else {}
+    log(
+        LogEvent.MATRIX,
+        function=runtime.function,
+        edition=matrix.version if matrix else None,
+        **{cell.value: number for cell, number in counted.items()},
+    )
 
 
 def refusal_counter(runtime: Runtime, journal: Journal) -> RefusalCounter:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sceau.access.decide import decide, may_ask
-from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, RecordFacts, Verdict
+from sceau.access.acts import may_ask
+from sceau.access.decide import Decision
+from sceau.access.matrix import Rules
+from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, Mode, RecordFacts, Verdict
 from sceau.audit.facts import (
     AuditAct,
     Client,
@@ -21,15 +23,18 @@ from sceau.audit.facts import (
     Structure,
     User,
 )
+from sceau.audit.shapes import GUARDIAN
 from sceau.http.message import FORM, Request
 from sceau.http.refusals import Refused, refused
 
 _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PROFESSIONS = "urn:oid:1.2.250.1.213.1.1.5.5"
+_POLICY = "urn:sceau:policy:"
 _PURPOSES = {
     ActorKind.PROFESSIONAL: Coding(_ACT_REASON, "TREAT", "treatment"),
     ActorKind.SOFTWARE: Coding(_ACT_REASON, "TREAT", "treatment"),
     ActorKind.PATIENT: Coding(_ACT_REASON, "PATRQT", "patient requested"),
+    ActorKind.REPRESENTATIVE: Coding(_ACT_REASON, "FAMRQT", "family requested"),
     ActorKind.INSURER: Coding(_ACT_REASON, "HPAYMT", "healthcare payment"),
     ActorKind.OPERATIONS: Coding(_ACT_REASON, "HOPERAT", "healthcare operations"),
 }
@@ -39,7 +44,8 @@ _PURPOSES = {
 class Call:
     """What a use case works with. One per request, used by one thread.
 
-    `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable.
+    `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable. `rules`: those in
+    force when the request came.
     """
 
     request: Request
@@ -47,9 +53,11 @@ class Call:
     now: datetime
     server: Server
     append: Callable[[EventFacts], str]
+    rules: Rules
     audit_act: AuditAct = AuditAct.READ
     record_id: str | None = None
     dossier_version: int = 0
+    matrix: str | None = None
     events: list[str] = field(default_factory=list)
 
     def begin(self, audit_act: AuditAct, record_id: str | None = None) -> None:
@@ -72,7 +80,13 @@ class Call:
 
     def decide(self, act: Act, record: RecordFacts, document: DocumentFacts | None = None) -> Verdict:
         """The verdict, at the time at which the request came."""
-        return decide(act, self.actor, record, document, self.now)
+        return self.decision(act, record).on(document)
+
+    def decision(self, act: Act, record: RecordFacts) -> Decision:
+        """The same for many documents: what the record alone decides is decided once."""
+        decision = Decision(act, self.actor, record, self.rules, self.now)
+        self.matrix = decision.matrix or self.matrix
+        return decision
 
     def trace(
         self,
@@ -93,6 +107,7 @@ class Call:
             structure=_structure(self.actor),
             token_id=self.actor.token_id,
             purpose=_PURPOSES[self.actor.kind],
+            policies=self._policies(),
             record_id=self.record_id,
             dossier_version=self.dossier_version,
             data=data,
@@ -103,6 +118,15 @@ class Call:
         event_id = self.append(facts)
         self.events.append(event_id)
         return event_id
+
+    def _policies(self) -> tuple[str, ...]:
+        """What the decision used beside the facts: the edition of the matrix, and how the caller entered."""
+        policies = [f"{_POLICY}matrix:{self.matrix}"] if self.matrix else []
+        if self.actor.mode is not Mode.NORMAL:
+            policies.append(f"{_POLICY}mode:{self.actor.mode}")
+        if self.actor.secret:
+            policies.append(f"{_POLICY}mode:connexion_secrete")
+        return tuple(policies)
 
     def trace_refusal(self, refusal: Refused) -> str:
         """Write the event of a denial."""
@@ -116,6 +140,8 @@ def _user(actor: Actor) -> User | None:
         return User(identifier, name=actor.display, role=role)
     if actor.kind is ActorKind.PATIENT and actor.record_id:
         return User(Identifier("", actor.record_id), reference=f"Patient/{actor.record_id}")
+    if actor.kind is ActorKind.REPRESENTATIVE:
+        return User(Identifier("", actor.subject), role=GUARDIAN)
     return None
 
 

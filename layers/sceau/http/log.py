@@ -22,6 +22,7 @@ class LogEvent(Enum):
     DAMAGED = ("damaged", logging.CRITICAL)
     UNEXPECTED = ("unexpected", logging.CRITICAL)
     NOT_COUNTED = ("refusals-not-counted", logging.ERROR)
+    MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
     TASK_FAILED = ("task-failed", logging.ERROR)
 

@@ -265,6 +265,7 @@ class _Attempt:
                 depositor=call.actor.client_id,
                 depositor_structures=depositor,
                 replaces=tuple(target.id for target in replaced),
+                holders_own=document.holders_own,
                 terms=document.terms,
             )
             after = after.with_entry(row, write_json(document.resource))
@@ -302,4 +303,5 @@ def _facts(document: NewDocument) -> DocumentFacts:
         type_code=document.type_code,
         author_structures=identifiers(document.author_structures),
         author_professionals=identifiers(document.author_professionals),
+        holders_own=document.holders_own,
     )

@@ -16,10 +16,41 @@ _TEXTS: dict[Reason, str] = {
     Reason.DENIED_NO_GRANT: "the patient has not authorised your structure",
     Reason.DENIED_NOT_AUTHOR: "no author organisation of the document is among your client's identifiers",
     Reason.DENIED_INSURER_TYPE: "documents of this type come from the insurer's client, and no others do",
+    Reason.DENIED_PATIENT_TYPE: "documents of this type are not the patient's own to deposit",
+    Reason.DENIED_STATE: "the record is not in the state that this needs",
+    Reason.DENIED_MAJORITY: "a legal representative acts for a minor",
+    Reason.DENIED_MODE: "this can't be done in the mode of access that the token names",
+    Reason.DENIED_BLOCKED: "the patient has blocked you",
+    Reason.DENIED_INSURANCE: "nobody enters a record for an insurance or a contract, whatever was consented to",
+    Reason.DENIED_PROFESSION: "the law does not give this to your profession",
+    Reason.DENIED_NOT_DECLARED: "bris de glace needs a declaration: a reason, nobody to consent, immediate risk",
+    Reason.DENIED_NOT_REGULATING: "only a doctor who regulates calls enters as centre 15",
+    Reason.DENIED_OPPOSED: "the patient has opposed this access",
+    Reason.DENIED_NO_EXPRESS_CONSENT: "the patient has not expressly consented to your access",
+    Reason.DENIED_NOT_NAMED: "the patient has not named you",
+    Reason.DENIED_LABEL: "nobody hides their own document from themselves",
+    Reason.DENIED_LABELS_TOGETHER: "MASQUE_PS and INVISIBLE_PATIENT do not stand on one document",
+    Reason.DENIED_NOT_MINOR: "INVISIBLE_REPRESENTANTS_LEGAUX is for a minor's documents",
+    Reason.DENIED_SECRET: "a connexion secrète deposits with INVISIBLE_REPRESENTANTS_LEGAUX, and no other mask",
+    Reason.DENIED_REHIDING: "an INVISIBLE_ label is set at the deposit only",
 }
 
-_TOLD_AS = {Reason.DENIED_CLOSED: Reason.DENIED_NO_RECORD}
+_TOLD_AS = {
+    Reason.DENIED_CLOSED: Reason.DENIED_NO_RECORD,
+    Reason.DENIED_SUSPENDED: Reason.DENIED_NO_RECORD,
+}
 """Absent and closed read alike, text and rule: whether there was a record once is the patient's affair."""
+
+_UNPROCESSABLE = frozenset(
+    {
+        Reason.DENIED_LABEL,
+        Reason.DENIED_LABELS_TOGETHER,
+        Reason.DENIED_NOT_MINOR,
+        Reason.DENIED_SECRET,
+        Reason.DENIED_REHIDING,
+    }
+)
+"""What is asked can't be, whoever asks: 422 (api.md, "a forbidden value")."""
 
 
 class Refused(Exception):
@@ -33,9 +64,14 @@ class Refused(Exception):
 
 
 def refused(verdict: Verdict) -> Refused:
-    """A right is missing: 403, which says what kind, where the caller may know. The trace says it always."""
+    """A right is missing: 403, which says what kind, where the caller may know. The trace says it always.
+
+    422 for what nobody may ask.
+    """
     told = _TOLD_AS.get(verdict.reason, verdict.reason)
     text = _TEXTS.get(told)
+    if verdict.reason in _UNPROCESSABLE:
+        return Refused(422, verdict.reason.value, Problem("business-rule", text or "", rule=told.value))
     problem = Problem("forbidden", text, rule=told.value) if text else Problem("forbidden", "this is not allowed")
     return Refused(403, verdict.reason.value, problem)
 

@@ -134,10 +134,11 @@ class Retrieval:
         call.require(act, facts)
         call.trace()
         present = _present(dossier)
+        decision = call.decision(act, facts)
         page = run(
             query,
             present.entries.rows(),
-            lambda row: call.decide(act, facts, document_facts(row)).allowed,
+            lambda row: decision.on(document_facts(row)).allowed,
             record_id=facts.record_id,
         )
         return resource_answer(
@@ -244,8 +245,8 @@ def _patient(dossier: Dossier) -> Json:
 
 
 def _visible_entries(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> set[str]:
-    rows = dossier.entries.rows()
-    return {row.id for row in rows if call.decide(act, facts, document_facts(row)).allowed}
+    decision = call.decision(act, facts)
+    return {row.id for row in dossier.entries.rows() if decision.on(document_facts(row)).allowed}
 
 
 def _list(dossier: Dossier, row: SetRow, visible: Collection[str]) -> Json:

@@ -136,13 +136,8 @@ class Traces:
     def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> _Visible:
         """The same decision as on documents: an event about an entry that the caller can't see is not shown."""
         rows = dossier.entries.rows() if dossier else []
-        hidden = {
-            row.id
-            for row in rows
-            if row.now.status != "entered-in-error"
-            and not call.decide(Act.READ_ENTRY, facts, document_facts(row)).allowed
-        }
-        return _Visible(frozenset(hidden), call.actor.scopes)
+        decision = call.decision(Act.READ_TRACES, facts)
+        return _Visible(frozenset(row.id for row in rows if not decision.on(document_facts(row)).allowed))
 
     def _query(self, call: Call) -> _Query:
         pairs = call.request.query_pairs()
@@ -205,7 +200,6 @@ class Traces:
 @dataclass(frozen=True, slots=True)
 class _Visible:
     hidden: frozenset[str]
-    scopes: frozenset[str]
 
     def __call__(self, event: AuditEvent) -> bool:
         return not any(self._concerns_hidden(entity.what.reference) for entity in event.entity if entity.what)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from sceau.access.matrix import Rules
 from sceau.access.model import Actor
 from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
@@ -64,6 +65,7 @@ class Wrapper:
         *,
         authenticator: Authenticator,
         append: Callable[[EventFacts], str],
+        rules: Callable[[datetime], Rules],
         count_refusal: Callable[[str], None],
         server: Server,
         clock: Callable[[], datetime],
@@ -72,6 +74,7 @@ class Wrapper:
         self._service = service
         self._authenticator = authenticator
         self._append = append
+        self._rules = rules
         self._count_refusal = count_refusal
         self._server = server
         self._clock = clock
@@ -86,7 +89,8 @@ class Wrapper:
             if is_public(use_case):
                 return self._finished(request, None, use_case(self._service, request), started)
             actor = self._authenticator.authenticate(request, self._clock())
-            call = Call(request, actor, self._clock(), self._server, self._append)
+            now = self._clock()
+            call = Call(request, actor, now, self._server, self._append, self._rules(now))
             call.record_id = actor.record_id
             answer = use_case(self._service, call)
         except ResourceRefusal as refusal:

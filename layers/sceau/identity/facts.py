@@ -33,6 +33,7 @@ _PURPOSE: Final = {
     ActorKind.SOFTWARE: "TREAT",
     ActorKind.PROFESSIONAL: "TREAT",
     ActorKind.PATIENT: "PATRQT",
+    ActorKind.REPRESENTATIVE: "FAMRQT",
     ActorKind.INSURER: "HPAYMT",
     ActorKind.OPERATIONS: "HOPERAT",
 }
@@ -40,6 +41,7 @@ _PURPOSE: Final = {
 _TRACED_PARAMETERS: Final = frozenset(
     {
         "actor_token_type",
+        "connexion_secrete",
         "audience",
         "client_assertion_type",
         "client_id",
@@ -71,6 +73,11 @@ class Bearer:
     auth_time: int | None = None
     software: Software | None = None
     issuer: str | None = None  # name of the trusted issuer that identified the subject
+    sectors: tuple[str, ...] = ()
+    specialties: tuple[str, ...] = ()
+    role: str | None = None
+    regulates: bool = False
+    secret: bool = False
 
 
 def new_claims(settings: IdentitySettings, bearer: Bearer, *, jkt: str, jti: str, issued: int) -> AccessTokenClaims:
@@ -100,7 +107,15 @@ def new_claims(settings: IdentitySettings, bearer: Bearer, *, jkt: str, jti: str
                 national_provider_identifier=str(bearer.professional) if bearer.professional else None,
                 person_id=bearer.record_id,
             ),
-            sceau=SceauClaims(kind=bearer.kind.value, structures=structures),
+            sceau=SceauClaims(
+                kind=bearer.kind.value,
+                structures=structures,
+                sectors=bearer.sectors,
+                specialties=bearer.specialties,
+                role=bearer.role,
+                regulates=bearer.regulates,
+                secret=bearer.secret,
+            ),
         ),
     )
 

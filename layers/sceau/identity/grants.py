@@ -91,18 +91,24 @@ class Grants:
             record_id=self._patient(asked.form),
             structures=asked.client.structures,
             name=registered.name,
+            secret=_secret(asked),
         )
 
     def _for_patient(self, asked: Asked, subject: SubjectToken, scopes: tuple[str, ...]) -> Bearer:
-        record = self._record(patient_identity(subject).ins)
+        identity = patient_identity(subject)
+        own = self._record(identity.ins)
+        record = own if identity.represents is None else self._record(identity.represents)
+        if identity.represents is not None and record == own:
+            raise _refused(OAuthError.INVALID_GRANT, Reason.PATIENT, "nobody represents themselves")
         named = self._patient(asked.form)
+        _secret(asked)
         if named is not None and named != record:
             raise _refused(OAuthError.INVALID_REQUEST, Reason.PATIENT, "a patient's token is about that patient")
         self._subjects.confirm(subject)
         return Bearer(
-            kind=ActorKind.PATIENT,
+            kind=ActorKind.PATIENT if identity.represents is None else ActorKind.REPRESENTATIVE,
             client_id=asked.client.registered.client_id,
-            subject=record,
+            subject=own,
             scopes=scopes,
             record_id=record,
             acr=subject.acr,
@@ -135,6 +141,11 @@ class Grants:
             auth_time=subject.auth_time,
             software=actor.software if actor else None,
             issuer=subject.issuer.name,
+            sectors=practice.sectors,
+            specialties=practice.specialties,
+            role=practice.role,
+            regulates=practice.regulates,
+            secret=_secret(asked),
         )
 
     def _patient(self, form: Mapping[str, str]) -> str | None:
@@ -151,6 +162,16 @@ class Grants:
         except ValueError:
             text = "the patient is not named by a valid INS of this service, as <system>|<INS>"
             raise _refused(OAuthError.INVALID_REQUEST, Reason.PATIENT, text) from None
+
+
+def _secret(asked: Asked) -> bool:
+    """Whether a connexion secrète is asked for: by who deposits for a minor, and nobody else. Raises OAuthRefusal."""
+    given = asked.form.get("connexion_secrete", "false")
+    if given not in ("true", "false"):
+        raise _malformed("connexion_secrete is true or false")
+    if given == "true" and asked.client.actor_kind not in (ActorKind.SOFTWARE, ActorKind.PROFESSIONAL):
+        raise _malformed("connexion_secrete is for professionals and their software")
+    return given == "true"
 
 
 def _check_grant(asked: Asked) -> None:

@@ -12,17 +12,21 @@ from sceau.identity.settings import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Identity
 _AUTHENTICATION = ["private_key_jwt"]
 _SCOPES = [
     "patient/AuditEvent.s",
+    "patient/Communication.s",
     "patient/Consent.cus",
-    "patient/DocumentReference.rs",
+    "patient/DocumentReference.crus",
     "patient/List.rs",
     "patient/Patient.s",
-    "system/Consent.c",
-    "system/DocumentReference.cs",
-    "user/DocumentReference.crs",
+    "system/Communication.us",
+    "system/Consent.cu",
+    "system/DocumentReference.cus",
+    "user/Communication.s",
+    "user/Consent.cus",
+    "user/DocumentReference.crus",
     "user/List.rs",
     "user/Patient.s",
 ]
-"""The widest scope that some act needs, per level and resource: a test holds this to the table of `access.decide`."""
+"""The widest scope that some act needs, per level and resource: a test holds this to the table of `access.acts`."""
 
 
 def server_metadata(settings: IdentitySettings) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sceau.access.model import Identifier
@@ -21,6 +21,8 @@ STRUCTURE_SYSTEM: Final = "urn:oid:1.2.250.1.71.4.2.2"
 
 _NATIONAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,63}")  # internal forms hold "/", test ids letters
 _NO_PROFESSIONALS: Final = frozenset({"E"})  # codeCategorieProfessionnelle: students
+_REGULATES: Final = "VRAI"  # of Acces_Regulation_Medicale; of the two, only FAUX was seen in a real answer
+_CODE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SITUATION: Final = re.compile(r"(?:([^\^|]{1,20})\^)?(?:([^\^|]{1,200})\|)?([^\^|]{1,200})")
 
 
@@ -33,6 +35,10 @@ class Practice:
     structure: Identifier
     structure_name: str | None
     name: str | None
+    sectors: tuple[str, ...] = ()
+    specialties: tuple[str, ...] = ()
+    role: str | None = None
+    regulates: bool = False
 
 
 def choose_practice(info: UserInfo, structures: Sequence[Identifier], situation: str | None) -> Practice:
@@ -53,11 +59,25 @@ def choose_practice(info: UserInfo, structures: Sequence[Identifier], situation:
         raise _refused(OAuthError.INVALID_GRANT, Reason.NO_STRUCTURE, text)
     if situation is not None:
         found = [one for one in found if _matches(one, situation)]
-    distinct = {(one.profession, one.structure): one for one in reversed(found)}
+    distinct: dict[tuple[str, Identifier], list[Practice]] = {}
+    for one in found:
+        distinct.setdefault((one.profession, one.structure), []).append(one)
     if len(distinct) != 1:
         text = "several practice situations, or not this one: name one in a signed actor_token (situation_exercice)"
         raise _refused(OAuthError.INVALID_REQUEST, Reason.STRUCTURE_UNDECIDED, text)
-    return next(iter(distinct.values()))
+    return _together(next(iter(distinct.values())), regulates=info.Acces_Regulation_Medicale == _REGULATES)
+
+
+def _together(practices: Sequence[Practice], *, regulates: bool) -> Practice:
+    """One profession at one structure, with all that is said of it there: access must not depend on an order."""
+    roles = {one.role for one in practices}
+    return replace(
+        practices[0],
+        sectors=tuple(sorted({sector for one in practices for sector in one.sectors})),
+        specialties=tuple(sorted({specialty for one in practices for specialty in one.specialties})),
+        role=roles.pop() if len(roles) == 1 else None,
+        regulates=regulates,
+    )
 
 
 def _national_id(info: UserInfo) -> Identifier | None:
@@ -83,7 +103,22 @@ def _practices(
         for activity in exercice.activities:
             structure = next((one for one in _identifiers(activity) if one in structures), None)
             if structure is not None and exercice.codeProfession is not None:
-                yield Practice(professional, exercice.codeProfession, structure, activity.raisonSocialeSite, name)
+                yield Practice(
+                    professional,
+                    exercice.codeProfession,
+                    structure,
+                    activity.raisonSocialeSite,
+                    name,
+                    sectors=_codes(activity.codeSecteurDactivite),
+                    specialties=_codes(exercice.codeSavoirFaire),
+                    role=next(iter(_codes(activity.codeRole)), None),
+                )
+
+
+def _codes(text: str | None) -> tuple[str, ...]:
+    """A code, without the OID that may follow it (`SA07^1.2.250.1.71.4.2.4`); what is no code can decide nothing."""
+    code = (text or "").partition("^")[0]
+    return (code,) if _CODE.fullmatch(code) else ()
 
 
 def _identifiers(activity: Activity) -> Iterator[Identifier]:

@@ -186,7 +186,8 @@ def _signed_claims(given: tuple[str, PublicJwk]) -> AccessTokenClaims:
 
 def actor_of(token: AccessTokenClaims) -> Actor:
     """The caller that a verified token stands for. Raises TokenRefused when its claims don't fit its kind."""
-    iua, kind = token.extensions.ihe_iua, ActorKind(token.extensions.sceau.kind)
+    iua, own = token.extensions.ihe_iua, token.extensions.sceau
+    kind = ActorKind(own.kind)
     professional = _identifier(iua.national_provider_identifier)
     actor = Actor(
         kind=kind,
@@ -195,8 +196,13 @@ def actor_of(token: AccessTokenClaims) -> Actor:
         token_id=token.jti,
         scopes=frozenset(token.scope.split(" ")),
         record_id=iua.person_id,
-        structures=tuple(_parsed(text) for text in token.extensions.sceau.structures),
+        structures=tuple(_parsed(text) for text in own.structures),
         display=iua.subject_name,
+        role=own.role,
+        sectors=frozenset(own.sectors),
+        specialties=frozenset(own.specialties),
+        regulates=own.regulates,
+        secret=own.secret,
     )
     if kind is ActorKind.PROFESSIONAL:
         profession = iua.subject_role[0].code if len(iua.subject_role) == 1 else None
@@ -205,6 +211,8 @@ def actor_of(token: AccessTokenClaims) -> Actor:
         return replace(actor, professional=professional, profession=profession)
     if kind is ActorKind.PATIENT and (iua.person_id is None or iua.person_id != token.sub):
         raise TokenRefused("a patient's token is about that patient")
+    if kind is ActorKind.REPRESENTATIVE and (iua.person_id is None or iua.person_id == token.sub):
+        raise TokenRefused("a representative's token is about somebody else")
     return actor
 
 

@@ -22,6 +22,7 @@ from fixtures.bodies import (
     submit_simple,
 )
 from sceau.access.decide import decide
+from sceau.access.matrix import shipped_rules
 from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, Identifier, RecordFacts, RecordStatus
 from sceau.cli.bodies import SampleDocument
 from sceau.cli.samples import make_pdf
@@ -135,13 +136,15 @@ _STRUCTURE = Identifier("urn:oid:1.2.250.1.71.4.2.2", "1000000101")
 
 def feeders(kind: DocumentType) -> str:
     """Who, by the access rules, may publish a document of this type into an open record as its author."""
-    facts = DocumentFacts("current", frozenset({"N"}), kind.code, frozenset({_STRUCTURE}))
+    authored = DocumentFacts("current", frozenset({"N"}), kind.code, frozenset({_STRUCTURE}))
+    own = DocumentFacts("current", frozenset({"N"}), kind.code, holders_own=True)
     record = RecordFacts(RECORD, RecordStatus.OPEN)
     allowed = []
     for who, name in FEEDERS.items():
         scopes = frozenset({f"{_LEVELS.get(who, 'system')}/*.cruds"})
         actor = Actor(who, "client", "subject", "token", scopes, RECORD, (_STRUCTURE,))
-        if decide(Act.PUBLISH, actor, record, facts, datetime(2026, 6, 12, tzinfo=UTC)).allowed:
+        facts = own if who is ActorKind.PATIENT else authored
+        if decide(Act.PUBLISH, actor, record, facts, shipped_rules(), datetime(2026, 6, 12, tzinfo=UTC)).allowed:
             allowed.append(name)
     return ", ".join(allowed) or "–"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sceau.access.matrix import shipped_rules
 from sceau.access.model import Actor, ActorKind
 from sceau.audit.facts import EventFacts, Identifier, Server
 from sceau.http.gateway import Gateway, LambdaContext
@@ -230,6 +231,7 @@ class World:
             self.service,
             authenticator=self.authenticator,
             append=self.journal.append,
+            rules=lambda _: shipped_rules(),
             count_refusal=self.counted.append,
             server=SERVER,
             clock=self.clock,

@@ -15,17 +15,23 @@ from sceau.http.refusals import not_found, refused
 from unit.http.http_world import World, request
 
 DENIALS = [reason for reason in Reason if reason.value.startswith("denied.")]
-SAID = {
-    Reason.DENIED_SCOPE: "denied.scope",
-    Reason.DENIED_ACTOR: "denied.actor",
-    Reason.DENIED_OTHER_RECORD: "denied.other-record",
-    Reason.DENIED_NO_RECORD: "denied.no-record",
-    Reason.DENIED_CLOSED: "denied.no-record",
-    Reason.DENIED_NO_GRANT: "denied.no-grant",
-    Reason.DENIED_NOT_AUTHOR: "denied.not-author",
-    Reason.DENIED_INSURER_TYPE: "denied.insurer-type",
+HIDDEN = {
+    Reason.DENIED_MASKED,
+    Reason.DENIED_DELETED,
+    Reason.DENIED_INVISIBLE,
+    Reason.DENIED_REPRESENTATIVES,
+    Reason.DENIED_MATRIX,
+    Reason.DENIED_MATRIX_UNKNOWN,
 }
-"""The rule that the caller is told; for what is not here, none: it would tell about a document or the patient."""
+"""They would tell about a document: the caller is told nothing but that it may not."""
+TOLD_AS = {Reason.DENIED_CLOSED: "denied.no-record", Reason.DENIED_SUSPENDED: "denied.no-record"}
+UNPROCESSABLE = {
+    Reason.DENIED_LABEL,
+    Reason.DENIED_LABELS_TOGETHER,
+    Reason.DENIED_NOT_MINOR,
+    Reason.DENIED_SECRET,
+    Reason.DENIED_REHIDING,
+}
 
 
 def answer_to(reason: Reason) -> tuple[Answer, str | None]:
@@ -40,23 +46,24 @@ def answer_to(reason: Reason) -> tuple[Answer, str | None]:
     return answer, facts.reason
 
 
-def test_an_absent_and_a_closed_record_read_alike_but_are_traced_apart() -> None:
+@pytest.mark.parametrize("reason", [Reason.DENIED_CLOSED, Reason.DENIED_SUSPENDED])
+def test_an_absent_and_a_closed_record_read_alike_but_are_traced_apart(reason: Reason) -> None:
     absent, absent_reason = answer_to(Reason.DENIED_NO_RECORD)
-    closed, closed_reason = answer_to(Reason.DENIED_CLOSED)
+    closed, closed_reason = answer_to(reason)
     assert absent == closed
-    assert (absent_reason, closed_reason) == ("denied.no-record", "denied.closed")
+    assert (absent_reason, closed_reason) == ("denied.no-record", reason.value)
 
 
 @pytest.mark.parametrize("reason", DENIALS)
 def test_a_denial_is_403_and_says_which_right_is_missing_where_that_tells_nothing_else(reason: Reason) -> None:
     answer, traced = answer_to(reason)
-    assert answer.status == 403
+    assert answer.status == (422 if reason in UNPROCESSABLE else 403)
     assert traced == reason.value
     (issue,) = json.loads(answer.body)["issue"]
-    assert issue["code"] == "forbidden"
-    assert issue.get("details", {}).get("text") == SAID.get(reason)
-    if reason not in SAID:
-        assert issue["diagnostics"] == "this is not allowed"
+    assert issue["code"] == ("business-rule" if reason in UNPROCESSABLE else "forbidden")
+    told = None if reason in HIDDEN else TOLD_AS.get(reason, reason.value)
+    assert issue.get("details", {}).get("text") == told
+    assert (issue["diagnostics"] == "this is not allowed") is (reason in HIDDEN)
 
 
 @pytest.mark.parametrize("reason", list(Reason))

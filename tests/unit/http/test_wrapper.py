@@ -437,7 +437,7 @@ def test_the_call_has_one_time_for_its_decision_and_its_event(world: World) -> N
 def test_a_denial_before_loading_names_the_kind_of_right(world: World) -> None:
     def publish(_: object, call: Call) -> Answer:
         call.begin(AuditAct.PROVIDE_BUNDLE)
-        call.require_ask(Act.PUBLISH)
+        call.require_ask(Act.ARCHIVE)
         return Answer(200)
 
     answer = world.wrapper()(request("POST", headers=GOOD), publish)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,8 @@ PHYSICIAN = Bearer(
     issuer="psc",
 )
 PATIENT = Bearer(kind=ActorKind.PATIENT, client_id="app", subject=RECORD, scopes=("patient/*.rs",), record_id=RECORD)
+SPECIAL = replace(PHYSICIAN, sectors=("SA66",), specialties=("SM25", "SM54"), role="330", regulates=True, secret=True)
+PARENT = replace(PATIENT, kind=ActorKind.REPRESENTATIVE, subject="b" * 26)
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 JTI = "A" * 22
 
@@ -99,6 +102,26 @@ def test_a_token_becomes_the_actor_that_it_was_made_for(world: World) -> None:
     assert actor.scopes == {"user/DocumentReference.rs", "user/Patient.rs"}
     assert (actor.record_id, actor.structures, actor.professional) == (RECORD, (HOSPITAL,), PHYSICIAN.professional)
     assert (actor.profession, actor.display) == ("10", "Hortense Modèle")
+
+
+def test_what_access_asks_of_a_practice_comes_back_from_the_token(world: World) -> None:
+    actor = actor_of(verifier(world).verify(sign(world, claims_of(world, SPECIAL)), world.clock()).claims)
+    assert (set(actor.sectors), set(actor.specialties), actor.role) == ({"SA66"}, {"SM25", "SM54"}, "330")
+    assert actor.regulates
+    assert actor.secret
+    plain = actor_of(claims_of(world))
+    assert not plain.sectors | plain.specialties
+    assert plain.role is None
+    assert not plain.regulates
+    assert not plain.secret
+
+
+def test_a_representatives_token_is_about_somebody_else(world: World) -> None:
+    actor = actor_of(verifier(world).verify(sign(world, claims_of(world, PARENT)), world.clock()).claims)
+    assert (actor.kind, actor.subject, actor.record_id) == (ActorKind.REPRESENTATIVE, "b" * 26, RECORD)
+    for changed in (replace(PARENT, subject=RECORD), replace(PARENT, record_id=None)):
+        with pytest.raises(TokenRefused):
+            actor_of(claims_of(world, changed))
 
 
 def test_a_patients_token_names_nobody(world: World) -> None:

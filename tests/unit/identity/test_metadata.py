@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 
-from sceau.access import decide
+from sceau.access import acts
 from sceau.identity.metadata import server_metadata, smart_configuration
 from unit.identity.identity_world import ORIGIN, SETTINGS
 
@@ -36,9 +36,9 @@ def test_the_smart_configuration_has_what_smart_requires() -> None:
 
 def test_the_scopes_are_those_that_some_act_needs() -> None:
     needed: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for rule in decide._ACTS.values():
+    for rule in acts.RULES.values():
         for kind in rule.kinds:
-            needed[decide._LEVEL[kind], rule.resource].add(rule.letter)
+            needed[acts.LEVELS[kind], rule.resource].add(rule.letter)
     wanted = [
         f"{level}/{resource}.{''.join(sorted(letters, key='cruds'.index))}"
         for (level, resource), letters in needed.items()

@@ -138,3 +138,28 @@ def test_the_same_activity_twice_is_one() -> None:
     assert choose_practice(info(exercice(HOSPITAL, HOSPITAL)), [FINESS], None).structure == FINESS
     renamed = activity(numeroFinessSite="000000202", raisonSocialeSite="HOPITAL")
     assert choose_practice(info(exercice(HOSPITAL, renamed)), [FINESS], None).structure_name == "Hôpital"
+
+
+def test_a_practice_has_its_sector_specialty_and_role() -> None:
+    at_work = activity(numeroFinessSite="000000202", codeSecteurDactivite="SA66^1.2.250.1.71.4.2.4", codeRole="330")
+    practice = choose_practice(info(exercice(at_work, codeSavoirFaire="SM25")), [FINESS], None)
+    assert (practice.sectors, practice.specialties, practice.role) == (("SA66",), ("SM25",), "330")
+    plain = choose_practice(info(exercice(HOSPITAL)), [FINESS], None)
+    assert (plain.sectors, plain.specialties, plain.role) == ((), (), None)
+    odd = choose_practice(info(exercice(HOSPITAL, codeSavoirFaire="SM 25")), [FINESS], None)
+    assert odd.specialties == ()
+
+
+def test_what_is_said_twice_of_one_practice_counts_twice() -> None:
+    """An occupational doctor does not become another one by the order in which the register lists the specialties."""
+    first = activity(numeroFinessSite="000000202", codeSecteurDactivite="SA01", codeRole="330")
+    second = activity(numeroFinessSite="000000202", codeSecteurDactivite="SA66")
+    found = info(exercice(first, codeSavoirFaire="SM54"), exercice(second, codeSavoirFaire="SM25"))
+    practice = choose_practice(found, [FINESS], None)
+    assert (practice.sectors, practice.specialties, practice.role) == (("SA01", "SA66"), ("SM25", "SM54"), None)
+
+
+@pytest.mark.parametrize(("said", "regulates"), [("VRAI", True), ("FAUX", False), ("true", False), (None, False)])
+def test_only_one_word_makes_somebody_regulate(said: str | None, regulates: bool) -> None:
+    found = info(exercice(HOSPITAL), Acces_Regulation_Medicale=said)
+    assert choose_practice(found, [FINESS], None).regulates is regulates

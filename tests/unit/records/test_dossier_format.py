@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from sceau.records.dossier import clear_part, decode, encode, names_digest
-from sceau_schemas.dossier import FolderVersion, SetFolder
+from sceau_schemas.dossier import FolderVersion, SetFolder, StoredConsent, StoredIdentifier
 from unit.records.test_dossier import EVENT, a_set, an_id, dossier
 
 PINNED_CLEAR = "c62f24aae961044be82df1b7777c0ccaaa6b29c6fb1a504294d3d6ae9da93c3a"
@@ -45,3 +45,40 @@ def test_a_folder_and_a_set_that_brought_it_are_pinned() -> None:
     again = decode(encode(dossier(1).with_set(folder, b"{}").with_set(brought, b"{}")), dossier(1).object_names)
     assert again.sets.row(an_id(1)) == folder
     assert again.sets.row(an_id(4)) == brought
+
+
+def test_decisions_that_came_with_the_access_rules_are_pinned() -> None:
+    """A head and a row without them rest as before: the digests above."""
+    doctor = StoredIdentifier(system="urn:oid:1.2.250.1.71.4.2.1", value="899700000105")
+    proposed = StoredConsent(
+        id=an_id(1),
+        version=1,
+        updated=5,
+        event=EVENT,
+        kind="medecin_traitant",
+        status="proposed",
+        grantee=doctor,
+        by="x",
+    )
+    opposed = StoredConsent(
+        id=an_id(2), version=1, updated=5, event=EVENT, kind="opposition", status="active", mode="centre_15", by="x"
+    )
+    assert proposed.model_dump_json(exclude_defaults=True) == (
+        f'{{"id":"{an_id(1)}","version":1,"updated":5,"event":"{EVENT}","kind":"medecin_traitant","status":"proposed",'
+        '"grantee":{"system":"urn:oid:1.2.250.1.71.4.2.1","value":"899700000105"},"by":"x"}'
+    )
+    assert opposed.model_dump_json(exclude_defaults=True) == (
+        f'{{"id":"{an_id(2)}","version":1,"updated":5,"event":"{EVENT}","kind":"opposition","status":"active",'
+        '"mode":"centre_15","by":"x"}'
+    )
+    head = dossier(1).head
+    closed = head.model_copy(
+        update={"status": "closed", "closed": 7, "closing_reason": "départ", "consents": (proposed, opposed)}
+    )
+    (row,) = dossier(1).entries.rows()
+    own = dossier(1).with_head(closed).with_changed_entry(row.model_copy(update={"holders_own": True}))
+    again = decode(encode(own), own.object_names)
+    assert again.head == closed
+    assert '"status":"closed","opened":' in closed.model_dump_json(exclude_defaults=True)
+    assert '"closed":7,"closing_reason":"départ",' in closed.model_dump_json(exclude_defaults=True)
+    assert '"holders_own":true' in again.entries.rows()[0].model_dump_json(exclude_defaults=True)
