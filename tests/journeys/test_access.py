@@ -202,7 +202,7 @@ def test_a_patient_reads_its_own_record_and_no_other(world: World) -> None:
 def test_a_patient_publishes_nothing(world: World) -> None:
     where = place(world)
     holder = world.holder(where.patient)
-    with refused_and_shown(world, where.patient, "denied.actor") as answers:
+    with refused_and_shown(world, where.patient, "denied.scope") as answers:
         answers.append(holder.post("/fhir", submission(where.patient)))
         answers.append(holder.post("/fhir/DocumentReference", alone(where.patient)))
     for answer in answers:

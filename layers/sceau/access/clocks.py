@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from typing import Final
 
 MAJORITY_YEARS: Final = 18
@@ -22,6 +22,8 @@ def visible_from(deposited: datetime) -> datetime:
     """
     year, month = divmod(deposited.month, _DECEMBER)
     year, month = deposited.year + year, month + 1
+    if year > MAXYEAR:
+        return datetime.max.replace(tzinfo=UTC)
     return deposited.replace(year=year, month=month, day=min(deposited.day, calendar.monthrange(year, month)[1]))
 
 
@@ -56,6 +58,8 @@ def _majority(birth_date: str, *, first: bool) -> date:
     Who was born on 29 February comes of age on 1 March where the year has no such day.
     """
     year, month, day = [int(part) for part in birth_date.split("-")] + [0] * (2 - birth_date.count("-"))
+    if year + MAJORITY_YEARS > MAXYEAR:
+        return date.max
     month = month or (1 if first else _DECEMBER)
     day = day or (1 if first else calendar.monthrange(year, month)[1])
     try:

@@ -5,7 +5,7 @@ Pure. The result is a reason: an `allowed.…` that says by which right, or a `d
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sceau.access.model import Actor, Grant, GrantKind, Identifier, Mode, Reason, RecordFacts, Special
@@ -122,7 +122,10 @@ def _covers(grant: Grant, actor: Actor, settings: RuleSettings, now: datetime) -
 
 def end_of(grant: Grant, settings: RuleSettings) -> datetime:
     """When an authorisation ends: as it says, and no later than its kind's duration allows."""
-    longest = grant.start + duration(grant.kind, settings)
+    try:
+        longest = grant.start + duration(grant.kind, settings)
+    except OverflowError:  # it begins at the end of the calendar
+        longest = datetime.max.replace(tzinfo=UTC)
     return longest if grant.end is None else min(grant.end, longest)
 
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sceau.access.facts import record_facts
+from sceau.access.facts import grant_of, record_facts
 from sceau.access.model import Act
+from sceau.access.standing import end_of
 from sceau.audit.facts import AuditAct, Entity
 from sceau.envelope.messages import Envelope
 from sceau.fhir.consents import GrantRequest, OpeningRequest, consent as consent_resource, parse_consent
@@ -170,17 +171,15 @@ class Consents:
         loaded, _ = self._load(call, Act.GRANT)
         head = _present(loaded).dossier.head
         now = _millis(call)
-        if asked.end is not None and asked.end <= now:
-            raise unprocessable("the authorisation would have ended already", "Consent.provision.period.end")
         for one in head.consents:
-            if one.kind == "grant" and one.status == "active" and _says_the_same(one, asked, now):
+            in_force = one.kind == "grant" and one.status == "active" and now < _end(call, one)
+            if in_force and _says_the_same(one, asked, now):
                 return self._unchanged(call, one)
-        event = call.trace(data=_entity(call, new_id, 1))
         granted = StoredConsent(
             id=new_id,
             version=1,
             updated=now,
-            event=event,
+            event="",
             kind="grant",
             status="active",
             grantee=asked.grantee,
@@ -189,6 +188,10 @@ class Consents:
             end=asked.end,
             by=_by(call),
         )
+        if _end(call, granted) <= now:
+            raise unprocessable("the authorisation would have ended already", "Consent.provision.period")
+        event = call.trace(data=_entity(call, new_id, 1))
+        granted = granted.model_copy(update={"event": event})
         self._commit(call, _present(loaded), (*head.consents, granted), event)
         return _Result(granted, changed=True)
 
@@ -264,6 +267,14 @@ def _says_the_same(stored: StoredConsent, asked: GrantRequest, now: int) -> bool
     if asked.start is not None:
         return stored.start == asked.start
     return stored.start <= now or stored.start == stored.updated
+
+
+def _end(call: Call, consent: StoredConsent) -> float:
+    """When an authorisation ends, in milliseconds: as it says, or after its kind's duration."""
+    grant = grant_of(consent)
+    if grant is None:
+        raise AssertionError("no authorisation")
+    return end_of(grant, call.rules.settings).timestamp() * 1000
 
 
 def _present(loaded: Loaded | None) -> Loaded:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sceau.access.clocks import NOTICE_AFTER, is_surely_minor, may_be_minor, paris_date, visible_from
-from sceau.access.model import Act, ActorKind
-from unit.access.space import actor, document, record, verdict
+from sceau.access.model import Act, ActorKind, Grant
+from unit.access.space import HOSPITAL, actor, document, record, verdict
 
 
 def at(text: str) -> datetime:
@@ -36,6 +36,18 @@ def hours(first: str, years: int) -> st.SearchStrategy[datetime]:
 )
 def test_a_month_is_the_calendars(deposited: str, visible: str) -> None:
     assert visible_from(at(deposited)) == at(visible)
+
+
+def test_the_ends_of_the_calendar_are_times_like_others() -> None:
+    assert visible_from(at("9999-12-15T00:00")) == datetime.max.replace(tzinfo=UTC)
+    assert visible_from(at("9999-11-15T00:00")) == at("9999-12-15T00:00")
+    assert is_surely_minor("9999-01-01", at("9999-12-30T00:00"))
+    assert may_be_minor("9981-12-31", at("9999-12-30T00:00"))
+    assert is_surely_minor("9982", at("9999-12-30T00:00"))
+    for end in (None, at("9999-12-31T23:59")):
+        grant = Grant(HOSPITAL, at("9999-12-31T00:00"), end)
+        assert not verdict(Act.SEARCH, actor(), record(grant)).allowed
+        assert verdict(Act.SEARCH, actor(), record(grant), now=at("9999-12-31T12:00")).allowed
 
 
 def test_the_notice_comes_before_the_document() -> None:
