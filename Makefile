@@ -10,12 +10,12 @@ BIN    := $(VENV)/bin
 export PYTHONPATH := layers:schemas
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SHARED_VALIDATOR := ../shared/tools/fhir-validator
-SOURCES := layers schemas functions tests benchmarks
+SOURCES := layers schemas functions iac tests benchmarks
 
 include tests/clients/clients.mk
 
 .DEFAULT_GOAL := help
-.PHONY: bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,7 +35,10 @@ test: $(VENV)/.dev ## all tests but the slow suites
 test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
 	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
 	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
-	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients
+	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients --ignore tests/iac/packaging
+
+test-package: $(VENV)/.package ## build both kinds of package twice and run their bytes (apt; as root: runc, umoci, nginx)
+	@$(BIN)/python -m pytest -m slow tests/iac/packaging
 
 validator: build/fhir-validator/target/fhir-offline-validator-1.jar ## build the offline FHIR validator (Java, Maven)
 
@@ -46,7 +49,7 @@ build/fhir-validator/target/fhir-offline-validator-1.jar: $(wildcard $(SHARED_VA
 check: $(VENV)/.dev ## format, lint and types
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
-	@$(BIN)/mypy layers/sceau schemas/sceau_schemas tests benchmarks
+	@$(BIN)/mypy layers/sceau schemas/sceau_schemas iac tests benchmarks
 
 format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff format $(SOURCES)
@@ -66,8 +69,20 @@ bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
 bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
 	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15
 
+package: $(VENV)/.dev ## build what STAGE deploys into build/package/STAGE: zips and their layer, or an image; SBOM, digests
+	@$(BIN)/python -m iac.packaging build --stage $(STAGE)
+
+sign: $(VENV)/.dev ## sign the package of STAGE with the key that SCEAU_SIGNING_KEY names (PEM, ECDSA P-256)
+	@$(BIN)/python -m iac.packaging sign --stage $(STAGE)
+
+verify: $(VENV)/.dev ## check signature and digests of the package of STAGE with SCEAU_VERIFYING_KEY (PEM)
+	@$(BIN)/python -m iac.packaging verify --stage $(STAGE)
+
+lock-base: $(VENV)/.dev ## take the newest of Debian's packages into iac/packaging/base.lock (needs apt)
+	@$(BIN)/python -m iac.packaging lock-base
+
 lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
-	@for kind in runtime dev fuzz clients; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for kind in runtime dev fuzz clients package; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
 
 clean: ## remove what was built (the local stage in .local stays)
@@ -87,6 +102,10 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
 	@$(call install,fuzz)
+	@touch $(VENV)/.runtime $(VENV)/.dev
+
+$(VENV)/.package: requirements/package.txt | $(VENV)/bin/python
+	@$(call install,package)
 	@touch $(VENV)/.runtime $(VENV)/.dev
 
 # pip's own report goes to a file: what matters is one sentence.

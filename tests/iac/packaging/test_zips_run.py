@@ -1,0 +1,205 @@
+"""The bytes that go to Lambda: called with API Gateway's events, in an interpreter that has nothing else."""
+
+from __future__ import annotations
+
+import io
+import ssl
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import pytest
+
+from fixtures.lambdas import SCHEDULED_EVENT, LambdaProcess, unpack
+from fixtures.packaged_stage import PackagedStage, packaged_stage
+from fixtures.packages import Built
+from fixtures.project import ROOT
+from iac.packaging.build import LARGEST_UNZIPPED, LARGEST_ZIPPED
+from iac.packaging.interpreter import Interpreter
+from iac.packaging.wheels import AWS_SERVICES
+from sceau.cli.documents import journey_documents
+from sceau.cli.journey import Journey
+from sceau.http.gateway import Gateway, Mount
+
+pytestmark = pytest.mark.slow
+
+COLD_START_SECONDS = 1.0
+"""From the process's start to its first answer, of processor time: what else the machine does does not count."""
+
+
+class Lambdas:
+    """Every packaged function, each in its process; `app` stands in the gateway for whichever process runs now."""
+
+    def __init__(self, built: Built, interpreter: Interpreter, stage: PackagedStage, folder: Path) -> None:
+        self._interpreter, self._stage, self._folder = interpreter, stage, folder
+        self._folders = unpack(built, folder)
+        self.facts = {one.name: one.facts for one in built.package.artefacts if one.facts["role"] == "function"}
+        self.running: dict[str, LambdaProcess] = {}
+        self.ended: list[tuple[str, LambdaProcess]] = []
+
+    def start(self) -> None:
+        for name, facts in self.facts.items():
+            self.running[name] = LambdaProcess.start(
+                self._interpreter,
+                self._folders[name],
+                self._folders["layer"],
+                facts["handler"],
+                self._stage.environ() | {"AWS_REGION": "eu-west-3", "AWS_LAMBDA_FUNCTION_NAME": name},
+                self._folder / f"{name}.log",
+            )
+
+    def stop(self) -> None:
+        for name, process in self.running.items():
+            process.kill()
+            self.ended.append((name, process))
+        self.running = {}
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def mounts(self) -> Iterator[Mount]:
+        for name, function in self._stage.stage.file.functions.items():
+            for route in function.routes:
+                yield Mount(name, partial(self._answer, name), route.method, route.path)
+
+    def _answer(self, name: str, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        return self.running[name](event, context)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def https(app: Any, stage: PackagedStage) -> Iterator[None]:
+    """Serve a WSGI application at the stage's origin: API Gateway's place."""
+
+    def bounded(environ: dict[str, Any], start_response: Any) -> Any:
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        return app(environ | {"wsgi.input": io.BytesIO(environ["wsgi.input"].read(length))}, start_response)
+
+    server = _Server(("127.0.0.1", stage.port), _Quiet)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(stage.folder.certificate, stage.folder.certificate_key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.set_app(bounded)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedStage]:
+    with packaged_stage(tmp_path_factory.mktemp("zips") / "stage") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lambdas(
+    zips: Built, interpreter: Interpreter, stage: PackagedStage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Lambdas]:
+    made = Lambdas(zips, interpreter, stage, tmp_path_factory.mktemp("lambdas"))
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+def test_the_whole_journey_runs_on_the_packaged_bytes(
+    lambdas: Lambdas, stage: PackagedStage, measured: Callable[[str], None]
+) -> None:
+    lambdas.start()
+    spec, file = stage.stage.spec, stage.stage.file
+    timeouts = {name: function.timeout_seconds for name, function in file.functions.items()}
+    gateway = Gateway(lambdas.mounts(), largest_body_bytes=spec.largest_body_bytes, timeouts_seconds=timeouts)
+    with https(gateway, stage):
+        journey = Journey(stage.service, journey_documents(ROOT), lambdas.restart, lambda step: None)
+        journey.play()
+    swept = lambdas.running["upkeep"].invoke(SCHEDULED_EVENT, remaining=300_000)
+    assert swept["answer"]["finished"] is True
+    lambdas.stop()
+    assert len(journey.steps) > 10
+
+    used = [(name, process.reports) for name, process in lambdas.ended if process.reports]
+    assert {name for name, _ in used} == set(file.functions)
+    for name, reports in used:
+        assert {name for report in reports for name in report["strangers"]} == set(), "only what was packaged"
+        peak = max(report["peak_kb"] for report in reports) / 1024
+        assert peak < file.functions[name].memory_mb
+        assert reports[0]["cpu_seconds"] < COLD_START_SECONDS, name
+        measured(f"{name}: first answer after {reports[0]['cpu_seconds']:.2f} s of CPU, at most {peak:.0f} MB")
+
+
+def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas) -> None:
+    lambdas.start()
+    for name, facts in lambdas.facts.items():
+        if facts["schedule"] is None:
+            path = f"/healthz/{name}"
+            identity = {"identity": {"sourceIp": "192.0.2.1"}}
+            context = identity | {"resourcePath": path, "httpMethod": "GET", "requestId": "r", "path": path}
+            event = {
+                "resource": path,
+                "path": path,
+                "httpMethod": "GET",
+                "headers": None,
+                "multiValueHeaders": {},
+                "queryStringParameters": None,
+                "multiValueQueryStringParameters": None,
+                "pathParameters": None,
+                "stageVariables": None,
+                "requestContext": context,
+                "body": None,
+                "isBase64Encoded": False,
+            }
+            started = time.monotonic()
+            assert lambdas.running[name].invoke(event)["answer"]["statusCode"] == 200
+            assert time.monotonic() - started < 30
+    lambdas.stop()
+
+
+def test_the_zips_hold_what_they_must_and_weigh_what_they_may(zips: Built) -> None:
+    layer = (zips.folder / "layer.zip").stat().st_size
+    with zipfile.ZipFile(zips.folder / "layer.zip") as archive:
+        names = archive.namelist()
+        assert sum(info.file_size for info in archive.infolist()) < LARGEST_UNZIPPED
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+    assert all(name.startswith("python/") for name in names)
+    assert "python/chalice/app.py" in names
+    assert not [name for name in names if name.startswith(("python/chalice/cli", "python/granian", "python/pip/"))]
+    assert not [name for name in names if name.endswith((".pyi", ".h", ".pxd", ".pem")) and "botocore" not in name]
+    services = {
+        name.split("/")[3] for name in names if name.startswith("python/botocore/data/") and name.count("/") > 3
+    }
+    assert services == AWS_SERVICES
+    for one in zips.package.artefacts:
+        if one.facts["role"] == "function":
+            with zipfile.ZipFile(zips.folder / one.facts["file"]) as archive:
+                assert sorted(archive.namelist()) == ["__pycache__/app.cpython-313.pyc", "app.py", "chalicefile"]
+            assert layer + one.packed_bytes < LARGEST_ZIPPED
+
+
+def test_every_module_of_ours_has_its_bytecode_beside_it(zips: Built) -> None:
+    with zipfile.ZipFile(zips.folder / "layer.zip") as archive:
+        names = set(archive.namelist())
+    for name in names:
+        if name.endswith(".py"):
+            folder, _, file = name.rpartition("/")
+            assert f"{folder}/__pycache__/{file.removesuffix('.py')}.cpython-313.pyc" in names
