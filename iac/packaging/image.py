@@ -15,6 +15,9 @@ from typing import Any, Final
 from iac.packaging.target import OCI_ARCHITECTURE
 from iac.packaging.tree import File, Tree
 
+NAME: Final = "sceau"
+"""How the layout calls the image: there is one in it."""
+
 USER: Final = 65532
 PORT: Final = 8080
 EPOCH: Final = "1970-01-01T00:00:00Z"
@@ -75,6 +78,7 @@ def assembled(layers: Sequence[Layer]) -> Image:
         "layers": [blob(_LAYER, layer.compressed) for layer in layers],
     }
     described = blob(_MANIFEST, _json(manifest))
+    described["annotations"] = {"org.opencontainers.image.ref.name": NAME}
     described["platform"] = {"architecture": OCI_ARCHITECTURE, "os": "linux"}
     index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [described]}
     layout: Tree = {f"blobs/sha256/{digest}": File(data) for digest, data in blobs.items()}

@@ -16,7 +16,7 @@ from typing import Any, Final
 from sceau.cli.container.capacity import MIB, kernel_limit, threads_for
 from sceau.cli.container.settings import ContainerSettings
 from sceau.cli.schedule import scheduled_event, start_schedule
-from sceau.cli.serve import begin_worker, configure_log, keep_memory, mount_functions, scheduled_function
+from sceau.cli.serve import begin_worker, configure_log, mount_functions, scheduled_function
 from sceau.http.front import Front, PastTheFront, Secrets, Triggered, Wsgi
 from sceau.http.gateway import Gateway
 from sceau.http.log import LogEvent, log
@@ -132,7 +132,6 @@ def serve(environ: Mapping[str, str]) -> None:
 
     container = Container.from_environ(environ)
     settings = container.settings
-    keep_memory(os.environ)
     server: Any = MPServer(
         f"{__name__}:application",
         address=settings.address,
