@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from iac.container_host import compose, front
 from iac.packaging import debian, image, sources, target
 from iac.packaging.errors import BuildError
 from iac.packaging.interpreter import Interpreter, write_tree
@@ -158,8 +159,17 @@ class _Maker:
         unpacked = sum(len(layer.tar) for layer in layers)
         digest = made.digest.removeprefix("sha256:")
         artefact = Artefact("image", digest, made.compressed_bytes, unpacked, LARGEST_IMAGE, facts)
-        files = below("image", made.layout)
+        files: Tree = {"Dockerfile": File(image.dockerfile(layers).encode())}
+        files |= below("image", made.layout) | below("container-host", self._container_host(made.digest))
         return Package(self.stage, "image", files, (artefact,), tuple(wheels), self.debs, self.lock)
+
+    def _container_host(self, digest: str) -> Tree:
+        """What a host of one's own needs beside the image: the front's configuration, and a compose file."""
+        spec, functions = self.file.stages[self.stage], self.file.functions
+        return {
+            compose.TEMPLATE: File(front.nginx_template(functions, spec).encode()),
+            compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions).encode()),
+        }
 
     def _wheels(self, without: tuple[str, ...]) -> list[Wheel]:
         return fetch_wheels(chosen(dict(self.lock), without), self.cache)

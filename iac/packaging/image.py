@@ -114,5 +114,28 @@ def configuration(layers: Sequence[Layer]) -> dict[str, Any]:
     }
 
 
+def dockerfile(layers: Sequence[Layer]) -> str:
+    """The same image for who has an engine: `docker build build/package/<stage>`. Nothing is fetched, nothing is run.
+
+    An engine writes layers of its own, so the digest is another one; files and configuration are the same.
+    """
+    blobs = [f"image/blobs/sha256/{hashlib.sha256(layer.compressed).hexdigest()}" for layer in layers]
+    return "\n".join(
+        [
+            "# Made by `make package`. `image/` is the image itself; this assembles it again with a container engine.",
+            "FROM scratch",
+            *(f"ADD {blob} /" for blob in blobs),
+            *(f'ENV {name}="{value}"' for name, value in ENVIRONMENT.items()),
+            f"USER {USER}:{USER}",
+            f"WORKDIR {HOME}",
+            f"EXPOSE {PORT}",
+            "STOPSIGNAL SIGTERM",
+            f"ENTRYPOINT {json.dumps(list(ENTRYPOINT))}",
+            'CMD ["serve"]',
+            "",
+        ]
+    )
+
+
 def _json(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()

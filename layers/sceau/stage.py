@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sceau.http.runtime import Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
@@ -20,6 +20,7 @@ from sceau.keys.scoped import KeyOperation, ScopedKeys
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
+from sceau_schemas.overlay import overlaid, settings_in
 from sceau_schemas.stores import S3StoreSpec
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -44,14 +45,16 @@ class Settings(BaseModel):
     """Local stages only: the development issuer's origin, in place of the chalicefile's."""
     store_endpoint: str | None = None
     """Local stages on an S3 server only: its endpoint, in place of the chalicefile's."""
+    values: dict[str, str] = Field(default={}, exclude=True)
+    """Keys of the stage from `SCEAU_STAGE__…`, in place of the chalicefile's (`sceau_schemas.overlay`)."""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read `SCEAU_CHALICEFILE`, `SCEAU_STAGE`, `SCEAU_FOLDER`, and the others by the same rule."""
-        names = {name: f"SCEAU_{name.upper()}" for name in cls.model_fields}
+        names = {name: f"SCEAU_{name.upper()}" for name in cls.model_fields if name != "values"}
         given = {name: environ[variable] for name, variable in names.items() if environ.get(variable)}
         try:
-            return cls.model_validate(given)
+            return cls.model_validate({**given, "values": settings_in(environ)})
         except ValidationError as error:
             missing = names[str(error.errors()[0]["loc"][0])]
             raise SettingsError(f"{missing} is not set (or not usable): it is needed to start") from None
@@ -129,6 +132,10 @@ def load_stage(settings: Settings) -> Stage:
     if spec is None:
         known = ", ".join(sorted(file.stages))
         raise SettingsError(f"the chalicefile declares no stage {settings.stage!r}; it has {known}")
+    try:
+        spec = overlaid(spec, settings.values)
+    except ChalicefileError as error:
+        raise SettingsError(str(error)) from None
     base = settings.chalicefile.resolve().parent
     local = {"SCEAU_FOLDER": settings.folder, "SCEAU_ORIGIN": settings.origin, "SCEAU_ISSUER": settings.issuer}
     local["SCEAU_STORE_ENDPOINT"] = settings.store_endpoint

@@ -55,8 +55,8 @@ def sentence(environ: dict[str, str], **changes: str) -> str:
         ({"SCEAU_FUNCTION": ""}, "SCEAU_FUNCTION is not set: the name of a function, or `all`, is needed to start"),
         ({"SCEAU_FUNCTION": "nobody"}, "SCEAU_FUNCTION: the chalicefile declares no function 'nobody'"),
         ({"SCEAU_FUNCTION": "operations"}, "SCEAU_FUNCTION: the chalicefile declares no function 'operations'"),
-        ({"SCEAU_TRANSPORT": ""}, "SCEAU_TRANSPORT is not `tls` or `plain`: it is needed to start"),
-        ({"SCEAU_TRANSPORT": "http"}, "SCEAU_TRANSPORT is not `tls` or `plain`: it is needed to start"),
+        ({"SCEAU_TRANSPORT": ""}, "SCEAU_TRANSPORT is not `tls`, `plain` or `private`: it is needed to start"),
+        ({"SCEAU_TRANSPORT": "http"}, "SCEAU_TRANSPORT is not `tls`, `plain` or `private`: it is needed to start"),
         (
             {"SCEAU_TRANSPORT": "tls"},
             "SCEAU_TLS_CERTIFICATE names no file: with SCEAU_TRANSPORT=tls it is needed to start",
@@ -125,6 +125,17 @@ def test_a_function_with_routes_stands_behind_the_front(environ: dict[str, str])
 def test_a_scheduled_function_is_the_scheduler_s(environ: dict[str, str]) -> None:
     given = environ | {"SCEAU_FUNCTION": "upkeep", "SCEAU_FRONT_SECRET": ""}
     assert isinstance(build(Container.from_environ(given)), Triggered)
+
+
+def test_without_a_secret_only_a_host_that_is_said_to_keep_everybody_out_is_believed(environ: dict[str, str]) -> None:
+    environ |= {"SCEAU_FRONT_SECRET": "", "SCEAU_SCHEDULER_SECRET": ""}
+    for function in ("retrieval", "upkeep"):
+        assert "SECRET is not set" in sentence(environ, SCEAU_FUNCTION=function)
+    private = environ | {"SCEAU_TRANSPORT": "private"}
+    assert isinstance(build(Container.from_environ(private | {"SCEAU_FUNCTION": "retrieval"})), Gateway)
+    assert isinstance(build(Container.from_environ(private | {"SCEAU_FUNCTION": "upkeep"})), Triggered)
+    with_secret = private | {"SCEAU_FUNCTION": "retrieval", "SCEAU_FRONT_SECRET": SECRET}
+    assert isinstance(build(Container.from_environ(with_secret)), Front), "a secret that is set counts there too"
 
 
 def test_with_tls_of_its_own_a_container_may_be_the_front(environ: dict[str, str], tmp_path: Path) -> None:

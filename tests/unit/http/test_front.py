@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sceau.http.front import Front, PastTheFront, Secrets, Triggered
+from sceau.http.front import Front, HostDecides, PastTheFront, Secrets, Triggered
 
 SECRET, NEXT = "s" * 32, "n" * 40
 SCHEDULER = "c" * 32
@@ -210,10 +210,11 @@ def test_nobody_else_does(secret: str, triggered: Triggered, task: Task) -> None
     assert task.runs == 0
 
 
-def test_without_a_secret_there_is_no_scheduler(task: Task) -> None:
-    app = Triggered({"upkeep": (task.run, task.warm)}, None, refused=PastTheFront.counting(Clock()))
-    assert call(app, trigger(""))[0] == 403
-    assert task.runs == 0
+def test_where_the_host_decides_its_scheduler_needs_no_secret(task: Task) -> None:
+    app = Triggered({"upkeep": (task.run, task.warm)}, HostDecides(), refused=PastTheFront.counting(Clock()))
+    assert call(app, trigger(""))[0] == 200
+    assert call(app, trigger("", path="/run/ingest"))[0] == 404
+    assert task.runs == 1
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/run/upkeep"), ("POST", "/run/ingest"), ("POST", "/healthz/x")])

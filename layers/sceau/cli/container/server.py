@@ -17,7 +17,7 @@ from sceau.cli.container.capacity import MIB, kernel_limit, threads_for
 from sceau.cli.container.settings import ContainerSettings
 from sceau.cli.schedule import scheduled_event, start_schedule
 from sceau.cli.serve import begin_worker, configure_log, mount_functions, scheduled_function
-from sceau.http.front import Front, PastTheFront, Secrets, Triggered, Wsgi
+from sceau.http.front import Front, HostDecides, PastTheFront, Secrets, Triggered, Wsgi
 from sceau.http.gateway import Gateway
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import utc_now
@@ -46,6 +46,8 @@ class Container:
         """Read everything. Raises SettingsError with one sentence."""
         container = cls(load_stage(Settings.from_environ(environ)), ContainerSettings.from_environ(environ))
         settings = container.settings
+        if settings.private:
+            return container  # the host keeps everybody else out: it is told so by name, never by leaving a secret out
         if container.only_scheduled:
             if not settings.scheduler_secrets:
                 raise SettingsError(
@@ -122,7 +124,7 @@ def _scheduled(container: Container, refused: PastTheFront) -> Wsgi:
         task, app = scheduled_function(container.stage, name, function.schedule.every)
         runs[name] = (lambda task=task: task.handler(scheduled_event(), None)), app.warm
     secrets = container.settings.scheduler_secrets
-    return Triggered(runs, Secrets(secrets) if secrets else None, refused=refused)
+    return Triggered(runs, Secrets(secrets) if secrets else HostDecides(), refused=refused)
 
 
 def serve(environ: Mapping[str, str]) -> None:

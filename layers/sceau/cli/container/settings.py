@@ -22,7 +22,8 @@ class ContainerSettings:
 
     `SCEAU_FUNCTION`   a function of the chalicefile, or `all`
     `SCEAU_TRANSPORT`  `tls` (with `SCEAU_TLS_CERTIFICATE` and `SCEAU_TLS_KEY`, PEM files), or `plain`: HTTP behind a
-                       front that has TLS, which then must prove itself
+                       front that has TLS, which then must prove itself, or `private`: HTTP on a host that lets only
+                       its own front and scheduler through (Scaleway's private containers), and proves nothing to us
     `SCEAU_FRONT_SECRET` or `SCEAU_FRONT_SECRET_FILE`          what the front sends in `Sceau-Front`
     `SCEAU_SCHEDULER_SECRET` or `SCEAU_SCHEDULER_SECRET_FILE`  what the scheduler sends in `Sceau-Scheduler`
     `PORT`, `SCEAU_ADDRESS`                                    where it listens: 8080, on every address
@@ -31,6 +32,7 @@ class ContainerSettings:
     """
 
     function: str
+    private: bool
     certificate: Path | None
     key: Path | None
     front_secrets: tuple[str, ...] = field(repr=False)
@@ -47,6 +49,7 @@ class ContainerSettings:
         certificate, key = _transport(environ)
         return cls(
             function=function,
+            private=environ.get("SCEAU_TRANSPORT") == "private",
             certificate=certificate,
             key=key,
             front_secrets=_secrets(environ, "SCEAU_FRONT_SECRET"),
@@ -67,12 +70,12 @@ class ContainerSettings:
 
 def _transport(environ: Mapping[str, str]) -> tuple[Path | None, Path | None]:
     match environ.get("SCEAU_TRANSPORT"):
-        case "plain":
+        case "plain" | "private":
             return None, None
         case "tls":
             return _readable(environ, "SCEAU_TLS_CERTIFICATE"), _readable(environ, "SCEAU_TLS_KEY")
         case _:
-            raise SettingsError("SCEAU_TRANSPORT is not `tls` or `plain`: it is needed to start")
+            raise SettingsError("SCEAU_TRANSPORT is not `tls`, `plain` or `private`: it is needed to start")
 
 
 def _readable(environ: Mapping[str, str], name: str) -> Path:
