@@ -19,8 +19,8 @@ from iac.packaging.tree import Entry, File, Tree, below, merged, size, to_tar
 from iac.packaging.wheels import Wheel, as_tree, fetch_wheels
 from sceau_schemas.deployment import Chalicefile, FunctionSpec, read_chalicefile
 
-ONLY_IN_CONTAINERS: Final = ("granian",)
-"""What no Lambda needs: the server."""
+ONLY_IN_CONTAINERS: Final = ("granian", "python-pkcs11")
+"""What no Lambda needs: the server, and the way to an organisation's own HSM."""
 
 MB: Final = 1_000_000
 LARGEST_ZIPPED: Final = 30 * MB

@@ -36,13 +36,15 @@ PACKAGES: Final = (
     "libpython3.13-minimal",
     "libpython3.13-stdlib",
     "libssl3t64",
+    "libstdc++6",
     "libuuid1",
     "libzstd1",
     "netbase",
     "python3.13-minimal",
     "zlib1g",
 )
-"""`libsqlite3`, `libdb` and the terminal's libraries are left out: modules that need them are not imported by us."""
+"""`libsqlite3`, `libdb` and the terminal's libraries are left out: modules that need them are not imported by us.
+`libstdc++6` is for the library of an HSM, which its host mounts."""
 
 MIRROR: Final = "SCEAU_DEBIAN_MIRROR"
 """Environment variable: Debian's mirror, for machines whose own apt has none (Ubuntu's, for one)."""
