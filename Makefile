@@ -15,7 +15,7 @@ SOURCES := layers schemas functions iac tests benchmarks
 include tests/clients/clients.mk
 
 .DEFAULT_GOAL := help
-.PHONY: package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,17 @@ sign: $(VENV)/.dev ## sign the package of STAGE with the key that SCEAU_SIGNING_
 
 verify: $(VENV)/.dev ## check signature and digests of the package of STAGE with SCEAU_VERIFYING_KEY (PEM)
 	@$(BIN)/python -m iac.packaging verify --stage $(STAGE)
+
+scan: scan-secrets scan-dependencies scan-base ## all scans; each fails when it can't look
+
+scan-secrets: $(VENV)/.dev ## secrets in the repository and its history (gitleaks)
+	@$(BIN)/python -m iac.scanning secrets
+
+scan-dependencies: $(VENV)/.package ## known holes in the locked dependencies; fails where advisories can't be reached
+	@$(BIN)/python -m iac.scanning dependencies
+
+scan-base: $(VENV)/.dev ## whether Debian has renewed a package of the image's base (apt)
+	@$(BIN)/python -m iac.scanning base
 
 lock-base: $(VENV)/.dev ## take the newest of Debian's packages into iac/packaging/base.lock (needs apt)
 	@$(BIN)/python -m iac.packaging lock-base

@@ -1,0 +1,97 @@
+"""The pipelines for who deploys: the same make targets in both, all there; actions by commit; secrets named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+GITLAB, GITHUB = ROOT / ".gitlab-ci.yml", ROOT / ".github" / "workflows" / "sceau.yml"
+PAGE = ROOT / "docs" / "deploy" / "pipelines.md"
+BOTH = pytest.mark.parametrize("path", [GITLAB, GITHUB], ids=["gitlab", "github"])
+_MAKE = re.compile(r"\bmake ([a-z-]+)")
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def commands(path: Path) -> dict[str, list[str]]:
+    """What each job runs."""
+    if path == GITLAB:
+        return {name: job["script"] for name, job in read(path).items() if isinstance(job, dict) and "script" in job}
+    jobs = read(path)["jobs"]
+    return {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+
+
+def targets(path: Path) -> dict[str, list[str]]:
+    return {
+        name: [target for line in lines for target in _MAKE.findall(line)] for name, lines in commands(path).items()
+    }
+
+
+def test_both_run_the_same_targets_in_the_same_order() -> None:
+    assert targets(GITLAB) == targets(GITHUB)
+    assert list(targets(GITLAB)) == list(targets(GITHUB))
+
+
+@BOTH
+def test_every_target_is_there(path: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = {target for found in targets(path).values() for target in found}
+    assert {"test", "check", "scan-secrets", "scan-dependencies", "package", "sign", "verify"} <= named
+    assert named <= there
+
+
+@BOTH
+def test_nothing_is_signed_that_was_not_tested_scanned_and_built_twice(path: Path) -> None:
+    job = read(path)["sign"] if path == GITLAB else read(path)["jobs"]["sign"]
+    assert set(job["needs"]) == {"test", "scan", "package", "package-again"}
+    assert commands(path)["sign"][0] == 'cmp again "build/package/$STAGE/SHA256SUMS"'
+    assert job["environment"].split(" ")[0] == "signing"
+
+
+@BOTH
+def test_no_failure_is_let_pass(path: Path) -> None:
+    text = path.read_text("utf-8")
+    for word in ("allow_failure", "continue-on-error", "|| true", "set +e", "--exit-zero", "if: always()"):
+        assert word not in text
+
+
+def test_actions_are_named_by_commit_and_may_write_nothing() -> None:
+    text = GITHUB.read_text("utf-8")
+    uses = re.findall(r"uses: (\S+)", text)
+    assert uses
+    assert all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", one) for one in uses)
+    assert read(GITHUB)["permissions"] == {"contents": "read"}
+    assert text.count("actions/checkout@") == text.count("persist-credentials: false")
+    assert "pull_request_target" not in text
+
+
+def test_only_the_signing_job_sees_a_secret() -> None:
+    for name, job in read(GITHUB)["jobs"].items():
+        assert ("secrets." in str(job)) == (name == "sign")
+    assert "secrets." not in str(read(GITHUB)["env"])
+
+
+@BOTH
+def test_no_shell_line_holds_what_somebody_else_wrote(path: Path) -> None:
+    for lines in commands(path).values():
+        for line in lines:
+            assert "${{" not in line, "an expression in a script is filled in before the shell reads it"
+            assert "github.event" not in line
+
+
+def test_every_variable_is_on_the_page() -> None:
+    text = GITLAB.read_text("utf-8") + GITHUB.read_text("utf-8")
+    named = set(re.findall(r"(?:vars|secrets)\.([A-Z_]+)", text)) | set(re.findall(r"\$([A-Z][A-Z_]+)", text))
+    ours = {name for name in named if not name.startswith(("CI_", "RUNNER_", "PIP_", "KEY"))}
+    page = PAGE.read_text("utf-8")
+    assert ours
+    assert [name for name in ours if f"`{name}`" not in page] == []
