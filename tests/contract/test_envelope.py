@@ -27,8 +27,10 @@ PLAINTEXT = b"Compte rendu d'examen: rien d'anormal."
 
 
 @pytest.fixture(params=sorted(ADAPTERS))
-def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Stand:
-    return ADAPTERS[request.param](tmp_path)
+def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
+    stand = ADAPTERS[request.param](tmp_path)
+    yield stand
+    stand.close()
 
 
 @pytest.fixture
