@@ -13,6 +13,7 @@ SHARED_VALIDATOR := ../shared/tools/fhir-validator
 SOURCES := layers schemas functions iac tests benchmarks
 
 include tests/clients/clients.mk
+include iac/iac.mk
 
 .DEFAULT_GOAL := help
 .PHONY: scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator

@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from sceau_schemas import soil
+from sceau_schemas.infrastructure import Infrastructure
 from sceau_schemas.key_services import KeyServiceSpec
 from sceau_schemas.rules import RuleSettings
 from sceau_schemas.stores import S3StoreSpec, StoreSpec
@@ -168,6 +169,8 @@ class StageSpec(_Strict):
     """What the law leaves open (`docs/rules.md`): what is not set gives the least."""
     store: StoreSpec
     key_service: KeyServiceSpec
+    infrastructure: Infrastructure | None = None
+    """What `make plan` makes the host's infrastructure from; only hosts that we have modules for."""
 
     @model_validator(mode="after")
     def _on_french_soil(self) -> Self:
@@ -202,6 +205,12 @@ class StageSpec(_Strict):
                 f"store: endpoint {name} with region {region} is not known to be on French soil; "
                 f"the list: {soil.the_list()}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _infrastructure_of_its_host(self) -> Self:
+        if self.infrastructure is not None and self.infrastructure.host != self.host:
+            raise ValueError(f"infrastructure: it is for {self.infrastructure.host}, and the stage for {self.host}")
         return self
 
     @model_validator(mode="after")
@@ -268,10 +277,11 @@ def parse_chalicefile(data: dict[str, Any]) -> Chalicefile:
 
 
 def _without_tags(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Where an error is, as the file's keys say it: pydantic puts an adapter's name between store and key."""
-    in_adapter = place[:1] == ("stages",) and place[2:3] in (("store",), ("key_service",)) and len(place) > _TAG
+    """Where an error is, as the file's keys say it: pydantic puts the kind's name between (of the adapter, say)."""
+    in_adapter = place[:1] == ("stages",) and place[2:3] in _UNIONS and len(place) > _TAG
     return place[:_TAG] + place[_TAG + 1 :] if in_adapter and place[_TAG] in _ADAPTERS else place
 
 
-_TAG = 3  # stages, the stage's name, store or key_service, the adapter
-_ADAPTERS = frozenset({"filesystem", "s3", "local"})
+_TAG = 3  # stages, the stage's name, what is one of several kinds, the kind
+_UNIONS = (("store",), ("key_service",), ("infrastructure",))
+_ADAPTERS = frozenset({"filesystem", "s3", "local", "scaleway", "aws"})

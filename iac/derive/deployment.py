@@ -1,0 +1,116 @@
+"""One hosted stage, as every host's infrastructure is made from it: roles, functions, buckets, keys, routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from iac.derive.keys import KeyRight, key_rights
+from iac.derive.stores import Buckets, DerivationError, StoreStatement, store_statements
+from sceau.keys.ports import KeyName
+from sceau_schemas.deployment import Chalicefile, FunctionSpec, Rights, StageSpec
+
+EVENTS = "journal/events/"
+"""Names of what is written once and kept for the stage's whole retention."""
+
+LOCKED = (EVENTS, "journal/log/")
+"""Names that rest in buckets with Object Lock (the log's objects are locked one by one)."""
+
+OPERATIONS = "operations"
+"""The tool of the people who run the stage."""
+
+_LOG_DAYS = 1
+"""The default retention of a locked bucket whose writer locks each object for itself: what it forgets, lasts a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function as a host runs it."""
+
+    name: str
+    memory_mb: int
+    timeout_seconds: int
+    routes: tuple[tuple[str, str], ...]
+    """Methods and paths; `{name}` stands for one segment."""
+    every: timedelta | None
+    rate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Everything that a host's infrastructure follows from, its own settings aside."""
+
+    stage: str
+    host: str
+    region: str
+    origins: tuple[str, ...]
+    retention_days: int
+    largest_body_bytes: int
+    functions: tuple[Function, ...]
+    roles: Mapping[str, Rights]
+    """Functions and tools by name, with the chalicefile's rights."""
+    buckets: Buckets
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The origins' host names."""
+        return tuple(origin.removeprefix("https://").partition(":")[0] for origin in self.origins)
+
+    @property
+    def keys(self) -> tuple[KeyName, ...]:
+        """Every key of a stage, whether a role of today holds a right on it or not."""
+        return tuple(KeyName)
+
+    def store_statements(self) -> tuple[StoreStatement, ...]:
+        """What each role may do on the store."""
+        return tuple(
+            statement
+            for role, rights in self.roles.items()
+            for statement in store_statements(role, rights.store, self.buckets)
+        )
+
+    def key_rights(self) -> tuple[KeyRight, ...]:
+        """What each role may do with keys."""
+        return tuple(right for role, rights in self.roles.items() for right in key_rights(role, rights.keys))
+
+    def lock_days(self, bucket: str) -> int | None:
+        """How long what is written to this bucket is locked by default; None where nothing is."""
+        held = self.buckets.prefixes_of(bucket)
+        if any(prefix.startswith(EVENTS) for prefix in held):
+            return self.retention_days
+        return _LOG_DAYS if any(prefix.startswith(LOCKED) for prefix in held) else None
+
+
+def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, str]) -> Deployment:
+    """The deployment of `stage`; `table` says which bucket holds which names. Raises DerivationError."""
+    buckets = Buckets(table)
+    for prefix in LOCKED:
+        others = [held for held in buckets.prefixes_of(buckets.of_name(prefix)) if not held.startswith(LOCKED)]
+        if others:
+            raise DerivationError(f"{prefix!r} needs a bucket with Object Lock: its own also holds {others[0]!r}")
+    names = set(file.functions) & set(file.tools)
+    if names:
+        raise DerivationError(f"{min(names)!r} is a function and a tool: a role has one name")
+    return Deployment(
+        stage=stage,
+        host=spec.host,
+        region=spec.region,
+        origins=spec.origins,
+        retention_days=spec.retention_days,
+        largest_body_bytes=spec.largest_body_bytes,
+        functions=tuple(_function(name, one) for name, one in sorted(file.functions.items())),
+        roles=dict(sorted({**file.functions, **file.tools}.items())),
+        buckets=buckets,
+    )
+
+
+def _function(name: str, spec: FunctionSpec) -> Function:
+    return Function(
+        name=name,
+        memory_mb=spec.memory_mb,
+        timeout_seconds=spec.timeout_seconds,
+        routes=tuple((route.method, route.path) for route in spec.routes),
+        every=spec.schedule.every if spec.schedule else None,
+        rate=spec.schedule.text if spec.schedule else None,
+    )

@@ -1,0 +1,127 @@
+"""Rights on the store, as S3 knows them: actions on names of one bucket, under conditions.
+
+Both hosts speak S3, so their policies are made from the same statements; only the wrapping differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sceau.objects.scoped import StoreOperation
+
+
+class DerivationError(Exception):
+    """The chalicefile asks for what no host can give. The message is one sentence."""
+
+
+class Demand(StrEnum):
+    """What a write must carry to be allowed."""
+
+    NOTHING = "nothing"
+    ONCE = "once"  # If-None-Match: nothing is overwritten
+    SWAP = "swap"  # If-Match: what was read is still there
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatement:
+    """One role may do `actions` on the objects `names` of `bucket` (or list names that begin like `prefixes`)."""
+
+    role: str
+    operation: StoreOperation
+    bucket: str
+    actions: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    demand: Demand = Demand.NOTHING
+    locked: bool = False
+    """The object must be put under retention by the same request."""
+
+
+_READ = ("s3:GetObject",)
+_RETENTION = ("s3:GetObjectRetention",)
+_WRITE = ("s3:PutObject",)
+_LOCK = ("s3:PutObjectRetention",)
+_DELETE = ("s3:DeleteObject",)
+_LIST = ("s3:ListBucket",)
+
+
+class Buckets:
+    """The stage's table from name prefix to bucket: of the prefixes that begin a name, the longest wins."""
+
+    def __init__(self, table: Mapping[str, str]) -> None:
+        self.table = dict(sorted(table.items(), key=lambda row: (-len(row[0]), row[0])))
+
+    def of_name(self, name: str) -> str:
+        """The bucket of an object. DerivationError when no prefix covers it."""
+        for prefix, bucket in self.table.items():
+            if name.startswith(prefix):
+                return bucket
+        raise DerivationError(f"no bucket is named for {name!r}")
+
+    def of_pattern(self, pattern: str) -> tuple[str, ...]:
+        """Every bucket that holds a name which `pattern` covers."""
+        literal = pattern.partition("*")[0]
+        found = {bucket for prefix, bucket in self.table.items() if prefix.startswith(literal)}
+        if not literal.endswith("/") and "*" not in pattern:
+            found = set()  # one name: only the longest prefix of it counts
+        if any(literal.startswith(prefix) for prefix in self.table):
+            found.add(self.of_name(literal))
+        if not found:
+            raise DerivationError(f"no bucket is named for {pattern!r}")
+        return tuple(sorted(found))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every bucket once."""
+        return tuple(sorted(set(self.table.values())))
+
+    def prefixes_of(self, bucket: str) -> tuple[str, ...]:
+        """The name prefixes that rest in this bucket."""
+        return tuple(sorted(prefix for prefix, held in self.table.items() if held == bucket))
+
+
+def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Buckets) -> Iterator[StoreStatement]:
+    """The statements of one role. DerivationError where a grant can't be kept by a host."""
+    for pattern, operations in sorted(grants.items()):
+        granted = frozenset(map(StoreOperation, operations))
+        if StoreOperation.REPLACE in granted and StoreOperation.READ not in granted:
+            raise DerivationError(f"{role}: replace on {pattern!r} needs read: S3 compares tags for readers only")
+        for bucket in buckets.of_pattern(pattern):
+            for operation in sorted(granted):
+                yield from _of_operation(role, operation, pattern, bucket)
+
+
+def s3_names(pattern: str) -> str:
+    """A pattern of the chalicefile as S3 writes it: a prefix covers everything behind it.
+
+    `*` of S3 also matches "/", ours one segment. So `records/*/dossier` covers `records/x/documents/dossier` too: no
+    such object can be, since an entry's name has 26 characters.
+    """
+    return f"{pattern}*" if pattern.endswith("/") else pattern
+
+
+def _of_operation(role: str, operation: StoreOperation, pattern: str, bucket: str) -> Iterator[StoreStatement]:
+    names = (s3_names(pattern),)
+
+    def one(actions: tuple[str, ...], demand: Demand = Demand.NOTHING, *, locked: bool = False) -> StoreStatement:
+        return StoreStatement(role, operation, bucket, actions, names, demand=demand, locked=locked)
+
+    match operation:
+        case StoreOperation.READ:
+            yield one(_READ + _RETENTION)
+        case StoreOperation.LIST:
+            yield StoreStatement(role, operation, bucket, _LIST, prefixes=names)
+        case StoreOperation.CREATE:
+            yield one(_WRITE, Demand.ONCE)
+        case StoreOperation.CREATE_LOCKED:
+            yield one(_WRITE, Demand.ONCE, locked=True)
+            yield one(_LOCK, locked=True)
+        case StoreOperation.REPLACE:
+            yield one(_WRITE, Demand.ONCE)
+            yield one(_WRITE, Demand.SWAP)
+        case StoreOperation.DELETE:
+            yield one(_DELETE)
+        case StoreOperation.EXTEND_LOCK:
+            yield one(_LOCK, locked=True)

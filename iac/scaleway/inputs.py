@@ -1,0 +1,154 @@
+"""The variables of `iac/scaleway`, made from a deployment: what `terraform plan -var-file` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from iac.derive.deployment import Deployment, Function
+from iac.derive.keys import is_signing
+from iac.derive.routes import check_disjoint, cron_of, path_regex
+from iac.derive.stores import Demand, DerivationError, StoreStatement
+from sceau.keys.scoped import KeyOperation
+from sceau.objects.scoped import StoreOperation
+from sceau_schemas.infrastructure import ScalewayInfrastructure
+
+PORT: Final = 8080
+_BYTES_PER_MB: Final = 1000 * 1000  # as the provider counts (scw.MB)
+
+OBJECT_SETS: Final = {
+    StoreOperation.READ: "ObjectStorageObjectsRead",
+    # ObjectStorageBucketsRead alone did not allow a listing (third-party live test of 2026-08-18).
+    StoreOperation.LIST: "ObjectStorageReadOnly",
+    StoreOperation.CREATE: "ObjectStorageObjectsWrite",
+    StoreOperation.CREATE_LOCKED: "ObjectStorageObjectsWrite",
+    StoreOperation.REPLACE: "ObjectStorageObjectsWrite",
+    StoreOperation.EXTEND_LOCK: "ObjectStorageObjectsWrite",
+    StoreOperation.DELETE: "ObjectStorageObjectsDelete",
+}
+"""The permission set that an application needs beside the bucket's policy, which narrows it to names."""
+
+KEY_SETS: Final = {
+    KeyOperation.WRAP: "KeyManagerKeyEncrypt",
+    KeyOperation.UNWRAP: "KeyManagerKeyDecrypt",
+    KeyOperation.SIGN: "KeyManagerKeySign",
+    KeyOperation.PUBLIC: "KeyManagerReadOnly",
+}
+
+
+def variables(deployment: Deployment, settings: ScalewayInfrastructure, digest: str) -> dict[str, Any]:
+    """Every variable of the root module. `digest`: the packaged image's (`sha256:…`). Raises DerivationError."""
+    statements = deployment.store_statements()
+    served = [function for function in deployment.functions if function.routes]
+    check_disjoint(route for function in served for route in function.routes)
+    return {
+        "stage": deployment.stage,
+        "prefix": settings.prefix,
+        "region": deployment.region,
+        "organization": settings.organization,
+        "project": settings.project,
+        "journal_project": settings.journal_project,
+        "trail_project": settings.trail_project,
+        "journal_profile": settings.journal_profile,
+        "deployer": settings.deployer,
+        "journal_administrator": settings.journal_administrator,
+        "image": f"{settings.image}@{digest}",
+        "domains": list(deployment.hosts),
+        "buckets": {bucket: _bucket(deployment, bucket) for bucket in deployment.buckets.names},
+        "keys": {key.value: _key(is_signing(key), settings.key_rotation_days) for key in deployment.keys},
+        "roles": {role: _role(deployment, role, statements) for role in deployment.roles},
+        "conditional": {bucket: _conditional(statements, bucket) for bucket in deployment.buckets.names},
+        "functions": {one.name: _function(deployment, one) for one in deployment.functions},
+        "unmatched": _least_entitled(deployment, served),
+        "min_scale": settings.min_scale,
+        "max_scale": settings.max_scale,
+        "trail_days": deployment.retention_days,
+        "log_days": settings.log_days,
+        "alert_contacts": list(settings.alert_contacts),
+    }
+
+
+def _bucket(deployment: Deployment, bucket: str) -> dict[str, Any]:
+    days = deployment.lock_days(bucket)
+    return {"holds": list(deployment.buckets.prefixes_of(bucket)), "journal": days is not None, "lock_days": days}
+
+
+def _key(signing: bool, rotation_days: int) -> dict[str, Any]:
+    if signing:
+        return {"usage": "asymmetric_signing", "algorithm": "ec_p256_sha256", "rotation_period": None}
+    return {
+        "usage": "symmetric_encryption",
+        "algorithm": "aes_256_gcm",
+        "rotation_period": f"{rotation_days * 24}h0m0s",
+    }
+
+
+def _role(deployment: Deployment, role: str, statements: Iterable[StoreStatement]) -> dict[str, Any]:
+    own = [statement for statement in statements if statement.role == role]
+    sets: dict[bool, set[str]] = {True: set(), False: set()}
+    for statement in own:
+        sets[deployment.lock_days(statement.bucket) is not None].add(OBJECT_SETS[statement.operation])
+    keys: dict[str, list[str]] = {}
+    for right in deployment.key_rights():
+        if right.role == role:
+            keys.setdefault(KEY_SETS[right.operation], []).append(right.key.value)
+    return {
+        "function": role in {function.name for function in deployment.functions},
+        "object_sets": sorted(sets[False]),
+        "journal_sets": sorted(sets[True]),
+        "key_permissions": dict(sorted(keys.items())),
+        "statements": _statements(own),
+    }
+
+
+def _statements(own: Iterable[StoreStatement]) -> list[dict[str, Any]]:
+    """One statement per right. What a write must carry is demanded of everybody at once: see `_conditional`."""
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for one in own:
+        pattern = (one.names or one.prefixes)[0]
+        row = found.setdefault(
+            (one.bucket, one.operation.value, pattern),
+            {
+                "bucket": one.bucket,
+                "sid": f"{one.role} {one.operation.value} {pattern}",
+                "actions": [],
+                "names": list(one.names),
+                "prefixes": list(one.prefixes),
+            },
+        )
+        row["actions"] = sorted({*row["actions"], *one.actions})
+    return list(found.values())
+
+
+def _conditional(statements: Iterable[StoreStatement], bucket: str) -> dict[str, list[str]]:
+    """The names of `bucket` that may only be written once, and those that may also be swapped."""
+    written = [one for one in statements if one.bucket == bucket and one.demand is not Demand.NOTHING]
+    swap = {name for one in written if one.demand is Demand.SWAP for name in one.names}
+    once = {name for one in written for name in one.names} - swap
+    return {"once": sorted(once), "swap": sorted(swap)}
+
+
+def _function(deployment: Deployment, function: Function) -> dict[str, Any]:
+    environment = {
+        "SCEAU_STAGE": deployment.stage,
+        "SCEAU_FUNCTION": function.name,
+        "SCEAU_TRANSPORT": "plain",
+    }
+    return {
+        "memory_bytes": function.memory_mb * _BYTES_PER_MB,
+        "cpu": max(250, function.memory_mb),
+        "timeout_seconds": max(10, function.timeout_seconds),  # the host's shortest
+        "port": PORT,
+        "health": f"/healthz/{function.name}",
+        "environment": environment,
+        "routes": [{"method": method.lower(), "path": path_regex(path)} for method, path in sorted(function.routes)],
+        "cron": cron_of(function.rate) if function.rate else None,
+    }
+
+
+def _least_entitled(deployment: Deployment, served: Iterable[Function]) -> str:
+    """Where requests go that no route matches: the function that could do least with one."""
+    names = [function.name for function in served]
+    if not names:
+        raise DerivationError("no function has routes: there is nothing to serve")
+    return min(names, key=lambda name: (sum(len(held) for held in deployment.roles[name].keys.values()), name))
