@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from iac.aws.names import STORE_ENDPOINT, Names
 from iac.aws.parts import RETAINED, Json, camel, policy, ref, resource, tags
-from iac.derive.stores import Demand, StoreStatement
+from iac.derive.deployment import LOCKED
+from iac.derive.stores import RECOVERABLE, Demand, StoreStatement
 
 _OBJECTS: Final = ["s3:*Object*"]
 _GUARDS: Final = [
@@ -103,7 +104,8 @@ def _statements(names: Names, bucket: str, administrator: str) -> Iterator[Json]
     )
     yield deny("RegionOnly", ["s3:*"], [arn, objects], {"StringNotEquals": {"aws:RequestedRegion": deployment.region}})
     yield deny("GuardsStay", _GUARDS, [arn], {"ArnNotEquals": {"aws:PrincipalArn": administrator}})
-    yield deny("VersionsStay", ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], [objects])
+    kept = [f"{arn}/{name}*" for name in (*RECOVERABLE, *LOCKED)]
+    yield deny("VersionsStay", ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], kept)
     yield from _conditional(arn, own)
     if deployment.lock_days(bucket) is not None:
         for index, one in enumerate(own):
@@ -136,10 +138,10 @@ def statement_of(names: Names, one: StoreStatement, index: int) -> Json:
     """A right on the store as a statement of the role that holds it."""
     arn = names.bucket(one.bucket)
     statement: Json = {
-        "Sid": camel(one.role, one.operation.value, str(index)),
+        "Sid": camel(one.role, one.operation.value if one.operation else "locate", str(index)),
         "Effect": "Allow",
         "Action": list(one.actions),
-        "Resource": [arn] if one.prefixes else [f"{arn}/{name}" for name in one.names],
+        "Resource": [f"{arn}/{name}" for name in one.names] or [arn],
     }
     condition = condition_of(names, one)
     return {**statement, "Condition": condition} if condition else statement

@@ -147,7 +147,7 @@ def _least_privilege(plan: Plan, deployment: Deployment) -> Said:
         yield cell.role, f"it could {_told(cell)}, which the chalicefile does not grant"
     for cell in sorted(wanted - found):
         yield cell.role, f"it could not {_told(cell)}, which the chalicefile grants"
-    for cell in sorted(found):
+    for cell in sorted(found | wanted):
         holders = CEILING.get((cell.what, cell.operation))
         if holders is not None and cell.role not in holders:
             yield (

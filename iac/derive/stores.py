@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sceau.objects.scoped import StoreOperation
+from sceau.objects.scoped import StoreOperation, covers_all
 
 
 class DerivationError(Exception):
@@ -26,10 +26,13 @@ class Demand(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoreStatement:
-    """One role may do `actions` on the objects `names` of `bucket` (or list names that begin like `prefixes`)."""
+    """One role may do `actions` on the objects `names` of `bucket` (or list names that begin like `prefixes`).
+
+    `operation` is None for what every role may that reaches the bucket: ask it where it is.
+    """
 
     role: str
-    operation: StoreOperation
+    operation: StoreOperation | None
     bucket: str
     actions: tuple[str, ...]
     names: tuple[str, ...] = ()
@@ -39,12 +42,15 @@ class StoreStatement:
     """The object must be put under retention by the same request."""
 
 
-_READ = ("s3:GetObject",)
-_RETENTION = ("s3:GetObjectRetention",)
+_READ = ("s3:GetObject", "s3:GetObjectRetention")
 _WRITE = ("s3:PutObject",)
 _LOCK = ("s3:PutObjectRetention",)
-_DELETE = ("s3:DeleteObject",)
-_LIST = ("s3:ListBucket",)
+_LIST = ("s3:ListBucket", "s3:ListBucketVersions")  # a deletion, too, looks at the versions first
+_WHERE = ("s3:GetBucketLocation",)
+
+RECOVERABLE = ("records/", "configuration/")
+"""What is deleted here is only marked as deleted: its versions stay (architecture.md, "At rest"). All else goes for
+good, with every version. The S3 adapter deletes by the same names."""
 
 
 class Buckets:
@@ -84,13 +90,20 @@ class Buckets:
 
 def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Buckets) -> Iterator[StoreStatement]:
     """The statements of one role. DerivationError where a grant can't be kept by a host."""
+    listed = [pattern for pattern, operations in grants.items() if StoreOperation.LIST in frozenset(operations)]
     for pattern, operations in sorted(grants.items()):
         granted = frozenset(map(StoreOperation, operations))
         if StoreOperation.REPLACE in granted and StoreOperation.READ not in granted:
             raise DerivationError(f"{role}: replace on {pattern!r} needs read: S3 compares tags for readers only")
+        if StoreOperation.DELETE in granted and not any(covers_all(one, pattern.split("*")[0]) for one in listed):
+            raise DerivationError(
+                f"{role}: delete on {pattern!r} needs list: S3 is asked for an object's versions first"
+            )
         for bucket in buckets.of_pattern(pattern):
             for operation in sorted(granted):
                 yield from _of_operation(role, operation, pattern, bucket)
+    for bucket in sorted({bucket for pattern in grants for bucket in buckets.of_pattern(pattern)}):
+        yield StoreStatement(role, None, bucket, _WHERE)
 
 
 def s3_names(pattern: str) -> str:
@@ -110,7 +123,7 @@ def _of_operation(role: str, operation: StoreOperation, pattern: str, bucket: st
 
     match operation:
         case StoreOperation.READ:
-            yield one(_READ + _RETENTION)
+            yield one(_READ)
         case StoreOperation.LIST:
             yield StoreStatement(role, operation, bucket, _LIST, prefixes=names)
         case StoreOperation.CREATE:
@@ -122,6 +135,7 @@ def _of_operation(role: str, operation: StoreOperation, pattern: str, bucket: st
             yield one(_WRITE, Demand.ONCE)
             yield one(_WRITE, Demand.SWAP)
         case StoreOperation.DELETE:
-            yield one(_DELETE)
+            kept = pattern.startswith(RECOVERABLE)
+            yield one(("s3:DeleteObject",) if kept else ("s3:DeleteObjectVersion",))
         case StoreOperation.EXTEND_LOCK:
             yield one(_LOCK, locked=True)

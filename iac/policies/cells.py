@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from iac.derive.deployment import Deployment
-from iac.policies.requests import FORBIDDEN, Call, calls
+from iac.policies.requests import FOR_GOOD, FORBIDDEN, KEPT, Call, calls
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreGrant, StoreOperation
@@ -116,7 +116,7 @@ def _allowed(deployment: Deployment, access: Access) -> Iterator[Cell]:
                 wanted = calls(operation, subject, deployment.retention_days)
                 if all(access.object(role, call, bucket, subject) for call in wanted):
                     yield Cell(role, kind, operation.value)
-            for told, call in FORBIDDEN:
+            for told, call in (*FORBIDDEN, *([FOR_GOOD] if name.startswith(KEPT) else [])):
                 if access.object(role, call, bucket, name):
                     yield Cell(role, kind, told)
         for key in KeyName:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from iac.derive.deployment import LOCKED
+from iac.derive.stores import RECOVERABLE
 from sceau.objects.scoped import StoreOperation
 
 _ONCE = {"s3:if-none-match": "*"}
@@ -30,7 +32,10 @@ def calls(operation: StoreOperation, name: str, retention_days: int) -> tuple[Ca
         case StoreOperation.READ:
             return (_call("s3:GetObject"), _call("s3:GetObjectRetention"))
         case StoreOperation.LIST:
-            return (Call("s3:ListBucket", (("s3:prefix", name),), on_bucket=True),)
+            return tuple(
+                Call(action, (("s3:prefix", name),), on_bucket=True)
+                for action in ("s3:ListBucket", "s3:ListBucketVersions")
+            )
         case StoreOperation.CREATE:
             return (_call("s3:PutObject", **_ONCE),)
         case StoreOperation.CREATE_LOCKED:
@@ -38,14 +43,13 @@ def calls(operation: StoreOperation, name: str, retention_days: int) -> tuple[Ca
         case StoreOperation.REPLACE:
             return (_call("s3:PutObject", **_SWAP), _call("s3:PutObject", **_ONCE))
         case StoreOperation.DELETE:
-            return (_call("s3:DeleteObject"),)
+            return (_call("s3:DeleteObject" if name.startswith(RECOVERABLE) else "s3:DeleteObjectVersion"),)
         case StoreOperation.EXTEND_LOCK:
             return (_call("s3:PutObjectRetention", **lock),)
 
 
 FORBIDDEN: tuple[tuple[str, Call], ...] = (
     ("overwrites without having read", _call("s3:PutObject")),
-    ("deletes one version for good", _call("s3:DeleteObjectVersion")),
     ("goes around a governance lock", _call("s3:BypassGovernanceRetention")),
     ("changes who may read an object", _call("s3:PutObjectAcl")),
     ("lifts a legal hold", _call("s3:PutObjectLegalHold")),
@@ -57,3 +61,8 @@ FORBIDDEN: tuple[tuple[str, Call], ...] = (
     ("deletes the bucket", Call("s3:DeleteBucket", on_bucket=True)),
 )
 """What no role of the chalicefile may do to any object or bucket, whatever else it may."""
+
+FOR_GOOD = ("deletes one version for good", _call("s3:DeleteObjectVersion"))
+"""What no role may do to an object under `KEPT` names."""
+
+KEPT = (*RECOVERABLE, *LOCKED)

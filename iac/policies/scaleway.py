@@ -23,6 +23,7 @@ _SETS: Mapping[str, tuple[str, ...]] = {
     "ObjectStorageObjectsWrite": ("s3:PutObject*", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
     "ObjectStorageObjectsDelete": ("s3:DeleteObject*",),
     "ObjectStorageReadOnly": ("s3:Get*", "s3:List*"),
+    "ObjectStorageBucketsRead": ("s3:GetBucket*", "s3:ListBucket*"),
     "KeyManagerKeyEncrypt": ("keys:wrap",),
     "KeyManagerKeyDecrypt": ("keys:unwrap",),
     "KeyManagerKeySign": ("keys:sign",),

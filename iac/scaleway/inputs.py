@@ -28,6 +28,9 @@ OBJECT_SETS: Final = {
 }
 """The permission set that an application needs beside the bucket's policy, which narrows it to names."""
 
+_WHERE: Final = "ObjectStorageBucketsRead"
+"""What every application needs that asks a bucket where it is."""
+
 KEY_SETS: Final = {
     KeyOperation.WRAP: "KeyManagerKeyEncrypt",
     KeyOperation.UNWRAP: "KeyManagerKeyDecrypt",
@@ -87,7 +90,8 @@ def _role(deployment: Deployment, role: str, statements: Iterable[StoreStatement
     own = [statement for statement in statements if statement.role == role]
     sets: dict[bool, set[str]] = {True: set(), False: set()}
     for statement in own:
-        sets[deployment.lock_days(statement.bucket) is not None].add(OBJECT_SETS[statement.operation])
+        name = OBJECT_SETS[statement.operation] if statement.operation else _WHERE
+        sets[deployment.lock_days(statement.bucket) is not None].add(name)
     keys: dict[str, list[str]] = {}
     for right in deployment.key_rights():
         if right.role == role:
@@ -105,12 +109,13 @@ def _statements(own: Iterable[StoreStatement]) -> list[dict[str, Any]]:
     """One statement per right. What a write must carry is demanded of everybody at once: see `_conditional`."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in own:
-        pattern = (one.names or one.prefixes)[0]
+        pattern = (*one.names, *one.prefixes, "")[0]
+        told = one.operation.value if one.operation else "locate"
         row = found.setdefault(
-            (one.bucket, one.operation.value, pattern),
+            (one.bucket, told, pattern),
             {
                 "bucket": one.bucket,
-                "sid": f"{one.role} {one.operation.value} {pattern}",
+                "sid": f"{one.role} {told} {pattern}".strip(),
                 "actions": [],
                 "names": list(one.names),
                 "prefixes": list(one.prefixes),

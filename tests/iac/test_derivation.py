@@ -48,6 +48,25 @@ def test_what_is_swapped_must_be_readable() -> None:
         list(store_statements("ingest", {"records/*/dossier": ["replace"]}, Buckets(TABLE)))
 
 
+def test_what_is_deleted_must_be_listable() -> None:
+    with pytest.raises(DerivationError, match="upkeep: delete on 'replay/' needs list"):
+        list(store_statements("upkeep", {"replay/": ["delete"], "revoked/": ["list"]}, Buckets(TABLE)))
+
+
+def test_records_are_marked_as_deleted_and_marks_go_for_good() -> None:
+    grants = {"records/": ["list"], "records/*/documents/": ["delete"], "replay/": ["list", "delete"]}
+    deletions = {
+        one.names: one.actions for one in store_statements("x", grants, Buckets(TABLE)) if one.operation == "delete"
+    }
+    assert deletions == {("records/*/documents/*",): ("s3:DeleteObject",), ("replay/*",): ("s3:DeleteObjectVersion",)}
+
+
+def test_every_role_may_ask_the_buckets_that_it_reaches_where_they_are() -> None:
+    grants = {"journal/events/": ["create-locked"], "records/": ["read"]}
+    asked = {one.bucket for one in store_statements("x", grants, Buckets(TABLE)) if one.operation is None}
+    assert asked == {"events", "records"}
+
+
 def test_a_write_says_what_it_must_carry() -> None:
     grants = {"records/*/dossier": ["read", "replace"], "journal/events/": ["create-locked"], "replay/": ["create"]}
     demands = {

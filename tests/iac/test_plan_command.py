@@ -120,7 +120,9 @@ BAD: dict[str, tuple[Edit, str]] = {
         "it may unwrap key content: a right too many",
     ),
     "a function that deletes events": (
-        granted("consent", "store", '"journal/log/" = ["delete"]\n"journal/events/2026-11-23/" = ["delete"]'),
+        granted(
+            "consent", "store", '"journal/log/" = ["list", "delete"]\n"journal/events/2026-11-23/" = ["list", "delete"]'
+        ),
         "it may delete event",
     ),
     "a function that signs tokens": (

@@ -101,7 +101,8 @@ locals {
             Effect    = "Allow"
             Principal = { SCW = ["application_id:${statement.application}"] }
             Action    = statement.actions
-            Resource  = length(statement.prefixes) > 0 ? [name] : [for object in statement.names : "${name}/${object}"]
+            # What names no object is about the bucket: where it is, and what names in it begin with a prefix.
+            Resource = length(statement.names) == 0 ? [name] : [for object in statement.names : "${name}/${object}"]
           },
           length(statement.prefixes) == 0 ? {} : { Condition = { StringLike = { "s3:prefix" = statement.prefixes } } },
         )
