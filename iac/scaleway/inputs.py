@@ -137,7 +137,7 @@ def _function(deployment: Deployment, function: Function) -> dict[str, Any]:
     environment = {
         "SCEAU_STAGE": deployment.stage,
         "SCEAU_FUNCTION": function.name,
-        "SCEAU_TRANSPORT": "plain",
+        "SCEAU_TRANSPORT": "private",  # the host lets its own front and scheduler through, and nobody else
     }
     return {
         "memory_bytes": function.memory_mb * _BYTES_PER_MB,

@@ -22,7 +22,9 @@ from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, re
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
+from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
+from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.identity.client import TokenNotGiven
 from sceau.identity.errors import IdentityError
@@ -41,6 +43,7 @@ _ONE_SENTENCE = (
     IdentityError,
     ObjectStoreError,
     KeyServiceError,
+    HostRefused,
 )
 
 
@@ -74,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
+    add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
     # As Ctrl-C: what was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
