@@ -66,7 +66,7 @@ def _service(names: Names, packages: Packages) -> Json:
     resources: dict[str, Json] = {}
     for bucket in deployment.buckets.names:
         if deployment.lock_days(bucket) is None:
-            resources |= bucket_resources(names, bucket, administrator=names.settings.journal_administrator)
+            resources |= bucket_resources(names, bucket, administrator=names.settings.deployer)
     for parts in (
         role_resources(names),
         key_resources(names),

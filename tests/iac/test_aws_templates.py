@@ -160,6 +160,34 @@ def test_the_trail_rests_in_a_bucket_of_the_other_stack(made: dict[str, Any]) ->
     assert names["service"] == {"exemple-dmp-records"}
 
 
+def test_each_stack_s_buckets_are_administered_by_who_applies_it(made: dict[str, Any]) -> None:
+    settings = hosted.aws_settings()
+    for stack, administrator in (("service", settings.deployer), ("journal", settings.journal_administrator)):
+        guards = [
+            statement["Condition"]["ArnNotEquals"]["aws:PrincipalArn"]
+            for policy in of(made[stack]["Resources"], "AWS::S3::BucketPolicy").values()
+            for statement in policy["PolicyDocument"]["Statement"]
+            if statement["Sid"] == "GuardsStay"
+        ]
+        assert set(guards) == {administrator}, "else nobody could ever change such a policy again"
+
+
+def test_policies_are_smaller_than_aws_takes(made: dict[str, Any]) -> None:
+    def size(document: object) -> int:
+        return len(json.dumps(document, separators=(",", ":")))
+
+    for template in made.values():
+        for body in template["Resources"].values():
+            properties = body["Properties"]
+            match body["Type"]:
+                case "AWS::IAM::Role":
+                    assert size(properties["Policies"]) < 10_240
+                case "AWS::S3::BucketPolicy":
+                    assert size(properties["PolicyDocument"]) < 20_480
+                case "AWS::KMS::Key":
+                    assert size(properties["KeyPolicy"]) < 32_768
+
+
 def test_the_templates_are_small_enough_and_the_same_each_time(made: dict[str, Any]) -> None:
     assert hosted.aws_templates() == made
     for template in made.values():
