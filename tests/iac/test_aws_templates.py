@@ -80,8 +80,10 @@ def test_every_function_runs_as_the_chalicefile_says(service: dict[str, Any]) ->
 
 
 def test_a_scheduled_function_loses_no_run_in_silence(service: dict[str, Any]) -> None:
-    [rule] = [rule for rule in of(service, "AWS::Events::Rule").values() if "ScheduleExpression" in rule]
-    assert all("DeadLetterConfig" in target and "RetryPolicy" in target for target in rule["Targets"])
+    rules = [rule for rule in of(service, "AWS::Events::Rule").values() if "ScheduleExpression" in rule]
+    assert rules
+    for rule in rules:
+        assert all("DeadLetterConfig" in target and "RetryPolicy" in target for target in rule["Targets"])
     alarms = {alarm["AlarmName"] for alarm in of(service, "AWS::CloudWatch::Alarm").values()}
     assert {"dmp-dead-letters", "dmp-upkeep-silent", "dmp-upkeep-errors", "dmp-front-5xx"} <= alarms
 
