@@ -167,6 +167,8 @@ class StageSpec(_Strict):
     development_issuer: Origin | None = None
     rules: RuleSettings = RuleSettings()
     """What the law leaves open (`docs/rules.md`): what is not set gives the least."""
+    sealing_seconds: Annotated[int | None, Field(strict=True, ge=1, le=60)] = None
+    """Local stages only: how often `journal` seals there, in place of its schedule: nobody waits a minute at a desk."""
     store: StoreSpec
     key_service: KeyServiceSpec
     infrastructure: Infrastructure | None = None
@@ -226,6 +228,8 @@ class StageSpec(_Strict):
             raise ValueError("identifiers: INS systems are urn:oid:1.2.250.1.213.1.4.8 to .11")
         if given & _INS_TEST and given & _INS_REAL:
             raise ValueError("identifiers: a stage takes test identities or real ones, never both")
+        if self.sealing_seconds is not None and self.host != "local":
+            raise ValueError("sealing_seconds: only a local stage may have it; elsewhere the schedule counts")
         if self.development_issuer and (self.host != "local" or given & _INS_REAL):
             raise ValueError("development_issuer: only a local stage with test identities may have one")
         return self

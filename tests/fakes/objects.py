@@ -148,8 +148,9 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
         {StoreOperation.CREATE, StoreOperation.CREATE_LOCKED, StoreOperation.REPLACE, StoreOperation.EXTEND_LOCK}
     ),
     "journal/records/": frozenset({StoreOperation.CREATE}),
+    "journal/reconciliation": frozenset({StoreOperation.REPLACE}),
     "configuration/pseudonym": frozenset({StoreOperation.CREATE}),
-    "configuration/log-seed": frozenset({StoreOperation.CREATE}),
+    "configuration/log-seed": frozenset({StoreOperation.REPLACE}),
     "configuration/": frozenset({StoreOperation.REPLACE, StoreOperation.DELETE}),
     "due/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
     "replay/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
@@ -158,11 +159,11 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
 }
 """How each kind of object changes (architecture.md, "At rest"); the first pattern that covers a name decides."""
 
-MAY_BE_ABSENT = ("records/*/dossier", "configuration/", "journal/log/", "probe/")
+MAY_BE_ABSENT = ("records/*/dossier", "configuration/", "journal/log/", "journal/reconciliation", "probe/")
 """Names that may be read without knowing that they were ever written; all others are learnt from an object."""
 
-MAY_BE_FORGOTTEN = ("replay/", "probe/")
-"""Names that power loss may take back."""
+MAY_BE_FORGOTTEN = ("replay/", "journal/records/", "probe/")
+"""Names that power loss may take back: nobody needs them by then, or they can be made again."""
 
 
 def no_faults(_: Call) -> None:
@@ -193,7 +194,7 @@ class PolicingStore:
       `waits_after(call)` likewise once the call took effect, before it answers.
     * Misuse raises MisusedStoreError, an AssertionError; `misuses` keeps it, for a test of code that may swallow it:
       a change that `changes` does not have for the name (so: an event without a lock, a document replaced); a name
-      outside it; `durable=False` but for replay marks; a lock without time zone; reading what was never written.
+      outside it; `durable=False` but for MAY_BE_FORGOTTEN; a lock without time zone; reading what was never written.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from sceau_schemas.deployment import Chalicefile, ChalicefileError, parse_chalic
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-SCHEDULED = ["upkeep"]
+SCHEDULED = ["journal", "upkeep"]
 SERVING = [name for name in FUNCTIONS if name not in SCHEDULED]
 
 Edit = Callable[[dict[str, Any]], object]
@@ -145,7 +145,7 @@ def hosted(**values: object) -> Edit:
     real = {"host": "aws", "region": "eu-west-3", "identifiers": ["urn:oid:1.2.250.1.213.1.4.8"]}
 
     def edit(file: dict[str, Any]) -> None:
-        for name in ("development_issuer", "folder"):
+        for name in ("development_issuer", "folder", "sealing_seconds"):
             del file["stages"]["local"][name]
         file["stages"]["local"].update(real, **values)
 

@@ -32,7 +32,10 @@ OBJECTS = {
     "document": f"records/{RECORD}/documents/{ENTRY}",
     "event": f"journal/events/2026-11-23/10/00/{RECORD}.0",
     "log": "journal/log/checkpoint",
+    "log tile": "journal/log/tile/0/000",
+    "dated checkpoint": "journal/log/checkpoints/2026-11-23/100000.0000000000000001",
     "record index": f"journal/records/{RECORD}/x.1",
+    "reconciliation": "journal/reconciliation",
     "configuration": "configuration/clients/lab",
     "issuers": "configuration/issuers/psc",
     "pseudonym": "configuration/pseudonym",
@@ -55,6 +58,7 @@ OPERATIONS: dict[str, Callable[[ObjectStore, str], object]] = {
     "extend-lock": lambda store, name: store.extend_lock(name, NOW + timedelta(days=1)),
 }
 
+_LOG = ("log", "log tile", "dated checkpoint")
 _CONFIGURATION = ("configuration", "issuers", "pseudonym", "log seed")  # the last two sealed under keys of their own
 _SERVING = {(kind, "read") for kind in _CONFIGURATION} | {
     ("event", "create-locked"),
@@ -70,7 +74,11 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "consent": _SERVING | {("dossier", "read"), ("dossier", "replace"), ("due", "create")},
     "traces": _SERVING
     | {("dossier", "read")}
-    | {(kind, operation) for kind in ("event", "log", "record index") for operation in ("read", "list")},
+    | {(kind, operation) for kind in ("event", *_LOG, "record index") for operation in ("read", "list")},
+    "journal": {("event", "list"), ("event", "read"), ("record index", "create"), ("log seed", "read")}
+    | {(kind, operation) for kind in _LOG for operation in ("list", "read", "replace")}
+    | {("log tile", "create-locked"), ("dated checkpoint", "create-locked"), ("log seed", "replace")}
+    | {("reconciliation", "read"), ("reconciliation", "replace")},
     "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")},
 }
@@ -83,15 +91,16 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "retrieval": _READER | {("dossier", "unwrap"), ("content", "unwrap")},
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
+    "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
     "upkeep": set(),
 }
 
 TOOL_STORE: set[tuple[str, str]] = {
     (kind, operation) for kind in _CONFIGURATION for operation in ("read", "list", "replace")
-} | {(kind, operation) for kind in ("event", "log", "record index") for operation in ("read", "list")}
+} | {(kind, operation) for kind in ("event", *_LOG, "record index", "reconciliation") for operation in ("read", "list")}
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
-NOT_BUILT_YET = {"journal", "rewrap", "backup"}
+NOT_BUILT_YET = {"rewrap", "backup"}
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +217,18 @@ def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile,
         scoped.unwrap(KeyName.CONTENT, wrapped, {"purpose": "document"})
 
 
-def test_only_authentication_signs(chalicefile: Chalicefile) -> None:
+def test_the_sealer_opens_nothing_that_others_sealed(chalicefile: Chalicefile, keys: KeyService) -> None:
+    allowed = allowed_keys(chalicefile.functions["journal"], keys)
+    assert {key for key, operation in allowed if operation == "unwrap"} == {"log"}
+    others = {name for name, function in chalicefile.functions.items() if "log" in function.keys} - {"journal"}
+    assert others == set(), "and nobody else has the log's seed"
+
+
+def test_tokens_are_signed_by_authentication_and_checkpoints_by_the_sealer_alone(chalicefile: Chalicefile) -> None:
     signers = {
-        name
+        (name, key.value)
         for name, function in chalicefile.functions.items()
         for key in SIGNING_KEYS
         if "sign" in function.keys.get(key.value, ())
     }
-    assert signers == {"authentication"}
+    assert signers == {("authentication", "tokens"), ("journal", "checkpoints")}

@@ -45,7 +45,7 @@ def hosted(chalicefile: Path) -> Path:
     stage = text[text.index("[stages.local]") : text.index("# The same on a real S3 server")]
     stage = stage.replace("stages.local", "stages.paris")
     stage = stage.replace('host = "local"', 'host = "aws"').replace('region = "loopback"', 'region = "eu-west-3"')
-    local_only = ("development_issuer", 'folder = ".local"\n')
+    local_only = ("development_issuer", "sealing_seconds", 'folder = ".local"\n')
     stage = "".join(line for line in stage.splitlines(keepends=True) if not line.startswith(local_only))
     chalicefile.write_text(f"{text}\n{stage}", "utf-8")
     return chalicefile

@@ -6,6 +6,7 @@ The counter of method 1 (RFC 9562, 6.2) stands in `rand_a`: ids of one process s
 
 from __future__ import annotations
 
+import functools
 import re
 import threading
 import uuid
@@ -87,6 +88,7 @@ def event_name(record_id: str, event_id: str) -> str:
     return f"{minute_prefix(event_time(event_id))}{check_record(record_id)}.{event_id}"
 
 
+@functools.lru_cache(maxsize=16384)  # who seals or verifies millions parses each name several times, one after another
 def parse_event_name(name: str) -> tuple[str, str]:
     """Return (record-id or "0", event-id). Raises ValueError for any name that `event_name` can't have made."""
     match = _NAME.fullmatch(name)

@@ -26,6 +26,9 @@ from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
 from sceau.stage import Settings, Stage, load_stage
 
+SEALING = "journal"
+"""The scheduled function whose rate a local stage may set for itself."""
+
 THREADS = 16
 """Requests served at a time: they wait for the store's fsync and the network more than for the processor."""
 
@@ -92,7 +95,10 @@ def scheduled_functions(stage: Stage) -> Iterator[Scheduled]:
     """Every function that the chalicefile declares with a schedule, built: a start that can't work fails here."""
     for name, function in stage.file.functions.items():
         if function.schedule is not None:
-            task, app = scheduled_function(stage, name, function.schedule.every)
+            every = function.schedule.every
+            if name == SEALING and stage.spec.sealing_seconds is not None:
+                every = timedelta(seconds=stage.spec.sealing_seconds)
+            task, app = scheduled_function(stage, name, every)
             app.warm()
             yield task
 

@@ -24,6 +24,7 @@ class LogEvent(Enum):
     NOT_COUNTED = ("refusals-not-counted", logging.ERROR)
     MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
+    SEALED = ("sealed", logging.INFO)
     TASK_FAILED = ("task-failed", logging.ERROR)
 
 

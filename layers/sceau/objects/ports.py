@@ -62,7 +62,8 @@ class ImmutableObjects(Protocol):
         """Write a new object; of any number of racing creates of one name exactly one returns.
 
         `locked_until` (aware datetime): until then nobody can delete, replace or unlock it (Object Lock, COMPLIANCE).
-        `durable=False` is for replay marks only: other processes see the object at once, power loss may forget it.
+        `durable=False` is for replay marks, and for the log's index, which can be made again: other processes see the
+        object at once, power loss may forget it.
         Raises ObjectExists, InvalidObjectName, ObjectStoreUnavailable.
         """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ import pytest
 from sceau.cli.schedule import Scheduled, repeat, start_schedule
 from sceau.cli.serve import scheduled_functions
 from sceau.http.chalice_app import TaskFailed
+from sceau.keys.keyfile import create_key_file
+from sceau.objects.filesystem import FilesystemStore
 from sceau.stage import Settings, load_stage
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -91,6 +93,13 @@ def test_every_function_with_a_schedule_is_found_and_built(tmp_path: Path, monke
         monkeypatch.delenv(name, raising=False)
     stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=tmp_path))
     declared = {name: spec.schedule.every for name, spec in stage.file.functions.items() if spec.schedule}
-    assert declared == {"upkeep": HOUR}
+    assert declared == {"journal": timedelta(minutes=1), "upkeep": HOUR}
     with pytest.raises(Exception, match="SCEAU_CHALICEFILE is not set"):
         list(scheduled_functions(stage))  # built now, not an hour later: it asks for its settings
+    monkeypatch.setenv("SCEAU_CHALICEFILE", str(ROOT / "chalicefile"))
+    monkeypatch.setenv("SCEAU_STAGE", "local")
+    monkeypatch.setenv("SCEAU_FOLDER", str(tmp_path))
+    FilesystemStore.create_root(tmp_path / "store")
+    create_key_file(tmp_path / "keys.json", clock=lambda: datetime.now(UTC))
+    built = {task.name: task.every for task in scheduled_functions(stage)}
+    assert built == {"journal": timedelta(seconds=5), "upkeep": HOUR}, "a local stage seals every few seconds"

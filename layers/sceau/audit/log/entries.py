@@ -13,7 +13,7 @@ from struct import Struct
 
 from sceau.envelope import contexts
 from sceau.envelope.errors import MessageRefused
-from sceau.envelope.messages import read_context
+from sceau.envelope.header import claimed_context
 
 _VERSION = 1
 _FORM = Struct(">B32s32sQ32s")
@@ -22,7 +22,6 @@ NO_COMMITMENT = bytes(32)
 """Stands where the object carries no commitment that can be read: it is logged all the same, and reported."""
 
 _DIGEST_BYTES = 32
-_HEADER_BYTES = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +69,6 @@ def entry_of(name: str, message: bytes) -> LogEntry:
 def claimed_commitment(message: bytes) -> bytes | None:
     """The commitment in a sealed event's clear header; None when there is none that can be read. NOT authenticated."""
     try:
-        return contexts.read_carried(read_context(message[:_HEADER_BYTES])).commitment
+        return contexts.read_carried(claimed_context(message)).commitment
     except MessageRefused:
         return None

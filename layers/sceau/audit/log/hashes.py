@@ -160,13 +160,13 @@ class Frontier:
         if len(self.hashes) != size.bit_count():
             raise ValueError("a frontier has one hash for each bit of its tree's size")
 
-    def append(self, leaf: bytes) -> None:
-        """Add a leaf hash."""
-        found, size = leaf, self.size
+    def append(self, hash_of_node: bytes, height: int = 0) -> None:
+        """Add a leaf hash, or the root of a complete subtree of this height; the size is a multiple of its leaves."""
+        found, size = hash_of_node, self.size >> height
         while size & 1:
             found, size = node_hash(self.hashes.pop(), found), size >> 1
         self.hashes.append(found)
-        self.size += 1
+        self.size += 1 << height
 
     def root(self) -> bytes:
         """The root of the tree as it is now."""

@@ -1,0 +1,51 @@
+"""The function `journal`: by schedule, seals what is new in the journal into the verifiable log.
+
+A run ends by itself, before its function's time is over, and what it did not get to, later runs will. Two runs at once
+disturb nobody, and a run that dies is gone on with: see `sceau.audit.log.sealer`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from sceau.audit.log.sealer import Sealer
+from sceau.http.chalice_app import Task
+from sceau.http.log import LogEvent, log
+from sceau.http.runtime import Runtime
+
+LONGEST_RUN: Final = timedelta(seconds=50)
+"""No batch begins later: the schedule's next run is near. A batch takes seconds."""
+
+
+def log_origin(origin: str) -> str:
+    """The name of a stage's log, from the stage's origin: the schema-less address below which it would be served."""
+    return f"{origin.partition('://')[2]}/journal"
+
+
+def sealer_of(runtime: Runtime) -> Sealer:
+    """The sealer of a stage, with the rights of `runtime`."""
+    return Sealer(
+        runtime.store,
+        runtime.keys,
+        origin=log_origin(runtime.origin),
+        clock=runtime.clock,
+        retention=timedelta(days=runtime.spec.retention_days),
+    )
+
+
+def build(runtime: Runtime) -> Task:
+    """The function's task: one run, logged."""
+    sealer = sealer_of(runtime)
+
+    def task() -> dict[str, int | float]:
+        started = runtime.clock()
+        report = sealer.run(started + LONGEST_RUN)
+        figures = report.figures() | {"seconds": round((runtime.clock() - started).total_seconds(), 3)}
+        if report.sealed or report.alarms or not report.finished:
+            log(LogEvent.SEALED, **figures)
+        if report.alarms:
+            log(LogEvent.DAMAGED, function=runtime.function, **report.alarms)
+        return figures
+
+    return task
