@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import secrets
 import uuid
-import zlib
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,16 +14,16 @@ from sceau.cli.people import STRUCTURE_SYSTEM
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES, Patient
 from sceau.envelope.messages import Envelope
 from sceau.fhir.ins import ins_key
+from sceau.fhir.kept import keep_entry
 from sceau.fhir.parse import parse_resource, write_json
 from sceau.fhir.submission import Submission, parse_submission
 from sceau.identity.pseudonym import ensure_pseudonym_key
+from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
-from sceau.records.ids import decode_id, document_id, encode_id, record_id
+from sceau.records.ids import document_id, encode_id, record_id
 from sceau.records.repository import Loaded, Records, document_name
-from sceau.records.table import PackedTable
 from sceau.stage import Stage
 from sceau_schemas.dossier import (
-    Commit,
     DossierHead,
     EntryRow,
     EntryVersion,
@@ -116,7 +114,7 @@ class RecordWriter:
     def write(self, patient: Patient, entries: int) -> WrittenRecord:
         """An open record of `entries` entries (1 or more), each of its own publication. The model hospital may read."""
         own = record_id(self._key, patient.ins_system, patient.ins_value)
-        tag = self._records.commit(Dossier(_head(own, patient, 1)), replacing=None)
+        tag = self._records.commit(Dossier(_head(own, patient, 1), _commits(1)), replacing=None)
         sought = self._template(patient, "imaging", _SOUGHT_DAY)
         others = [
             self._template(patient, _OTHER_KINDS[number % len(_OTHER_KINDS)], _SOUGHT_DAY - timedelta(days=9 * number))
@@ -137,7 +135,7 @@ class RecordWriter:
             content.add(template, entry_id, stored)
         dossier = content.dossier(_head(own, patient, entries + 1))
         # Committed as if the version before had been there: so many publications leave so many commits.
-        self._records.commit(dossier, replacing=Loaded(Dossier(_head(own, patient, entries)), tag))
+        self._records.commit(dossier, replacing=Loaded(Dossier(_head(own, patient, entries), _commits(entries)), tag))
         return WrittenRecord(patient, own, tuple(readable))
 
     def _template(self, patient: Patient, kind: str, when: datetime) -> Submission:
@@ -165,8 +163,11 @@ def _head(own: str, patient: Patient, version: int) -> DossierHead:
                 {**by, "id": _new_id(), "kind": "grant", "grantee": hospital, "start": opened - 1}
             ),
         ),
-        commits=tuple(Commit(version=number, event=_EVENT) for number in range(1, version + 1)),
     )
+
+
+def _commits(count: int) -> Commits:
+    return Commits(uuid.UUID(_EVENT).bytes * count)
 
 
 @dataclass(slots=True)
@@ -176,10 +177,8 @@ class _Content:
     Adding them to a dossier one by one would copy it each time.
     """
 
-    entries: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
-    sets: list[tuple[bytes, bytes, bytes]] = field(default_factory=list)
-    object_names: list[str] = field(default_factory=list)
-    identifiers: dict[bytes, bytes] = field(default_factory=dict)
+    entries: list[tuple[EntryRow, bytes]] = field(default_factory=list)
+    sets: list[tuple[SetRow, bytes]] = field(default_factory=list)
 
     def add(self, template: Submission, entry_id: str, stored: StoredDocument) -> None:
         """One more publication like `template`, with ids and identifiers of its own."""
@@ -209,26 +208,12 @@ class _Content:
             depositor="laboratory",
             terms=template.set_terms,
         )
-        self.entries.append(_packed(row, write_json(resource)))
-        self.sets.append(_packed(set_row, write_json(template.set_resource)))
-        self.object_names.append(stored.object_name)
-        for identifier, owner in ((master, entry_id), (own_set, set_id)):
-            key = hashlib.sha256(f"{identifier.system}\n{identifier.value}".encode()).digest()[:16]
-            self.identifiers[key] = decode_id(owner)
+        self.entries.append((row, keep_entry(resource)))
+        self.sets.append((set_row, write_json(template.set_resource)))
 
     def dossier(self, head: DossierHead) -> Dossier:
         """All of it, under a head."""
-        return Dossier(
-            head,
-            PackedTable(EntryRow, *zip(*self.entries, strict=True)),
-            PackedTable(SetRow, *zip(*self.sets, strict=True)),
-            tuple(sorted(self.object_names)),
-            self.identifiers,
-        )
-
-
-def _packed(row: EntryRow | SetRow, blob: bytes) -> tuple[bytes, bytes, bytes]:
-    return decode_id(row.id), row.model_dump_json(exclude_defaults=True).encode(), zlib.compress(blob)
+        return Dossier.of(head, _commits(head.version), self.entries, self.sets)
 
 
 def _absent_document(own: str, entry_id: str, template: Submission) -> StoredDocument:

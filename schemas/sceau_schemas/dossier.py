@@ -57,6 +57,23 @@ class EntryVersion(Stored):
     archived: bool | None = None  # None: the entry lacks the extension
 
 
+class EntryFacts(Stored):
+    """What a decision may need of a document entry. Many entries of a record have it in common, and rest it once.
+
+    `labels`: codes. `deposited`: when it came, where a label hides it for some time: nothing else depends on that.
+    """
+
+    status: Literal["current", "superseded", "entered-in-error"]
+    labels: tuple[str, ...]
+    type_code: str
+    author_structures: tuple[StoredIdentifier, ...] = ()
+    author_professionals: tuple[StoredIdentifier, ...] = ()
+    depositor: str
+    depositor_structures: tuple[StoredIdentifier, ...] = ()
+    deposited: Millis | None = None
+    holders_own: bool = False
+
+
 class EntryRow(Stored):
     """A document entry's searchable fields. All else of its DocumentReference is in the opaque blob beside it.
 
@@ -77,6 +94,22 @@ class EntryRow(Stored):
     replaces: tuple[Id, ...] = ()
     holders_own: bool = False  # its author is the record's holder
     terms: dict[str, tuple[str, ...]] = {}
+
+    def facts(self) -> EntryFacts:
+        """What a decision may need of it, in its present version."""
+        first, *_ = (*self.earlier, self.now)
+        hidden_for_a_time = any(label.code.startswith("INVISIBLE_") for label in self.now.labels)
+        return EntryFacts(
+            status=self.now.status,
+            labels=tuple(label.code for label in self.now.labels),
+            type_code=self.type_code,
+            author_structures=self.author_structures,
+            author_professionals=self.author_professionals,
+            depositor=self.depositor,
+            depositor_structures=self.depositor_structures,
+            deposited=first.updated if hidden_for_a_time else None,
+            holders_own=self.holders_own,
+        )
 
 
 class FolderVersion(Stored):
@@ -161,15 +194,8 @@ class StoredConsent(Stored):
     earlier: tuple[StoredConsent, ...] = ()
 
 
-class Commit(Stored):
-    """One version of the dossier and the event that announced it."""
-
-    version: Annotated[int, Field(ge=1)]
-    event: str
-
-
 class DossierHead(Stored):
-    """What is true of the whole record."""
+    """What is true of the whole record. The events that announced its versions rest beside it."""
 
     record_id: Id
     version: Annotated[int, Field(ge=1)]
@@ -180,4 +206,3 @@ class DossierHead(Stored):
     updated: Millis
     patient: StoredPatient
     consents: tuple[StoredConsent, ...]
-    commits: tuple[Commit, ...]

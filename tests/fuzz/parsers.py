@@ -114,7 +114,7 @@ def dossier(data: bytes) -> None:
     with suppress(RecordDamaged):
         split_object(data)
     with suppress(RecordDamaged):
-        found = decode(data, ())
+        found = decode(data, b"")
         found.entries.rows()
         found.sets.rows()
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
-from sceau_schemas.dossier import DossierHead, EntryRow, StoredConsent, StoredIdentifier
+from sceau_schemas.dossier import DossierHead, EntryFacts, EntryRow, StoredConsent, StoredIdentifier
 
 PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
 """The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
@@ -53,19 +53,19 @@ def _grant_kind(consent: StoredConsent) -> GrantKind | None:
             return None
 
 
-def document_facts(row: EntryRow) -> DocumentFacts:
-    """Facts about a stored document entry, in its present version."""
-    first = row.earlier[0] if row.earlier else row.now
+def document_facts(stored: EntryRow | EntryFacts) -> DocumentFacts:
+    """Facts about a stored document entry, in its present version. What they rest on, `EntryFacts` must hold."""
+    facts = stored.facts() if isinstance(stored, EntryRow) else stored
     return DocumentFacts(
-        status=row.now.status,
-        labels=frozenset([label.code for label in row.now.labels]),
-        type_code=row.type_code,
-        author_structures=identifiers(row.author_structures),
-        author_professionals=identifiers(row.author_professionals),
-        depositor=row.depositor,
-        depositor_structures=identifiers(row.depositor_structures),
-        deposited=_instant(first.updated),
-        holders_own=row.holders_own,
+        status=facts.status,
+        labels=frozenset(facts.labels),
+        type_code=facts.type_code,
+        author_structures=identifiers(facts.author_structures),
+        author_professionals=identifiers(facts.author_professionals),
+        depositor=facts.depositor,
+        depositor_structures=identifiers(facts.depositor_structures),
+        deposited=None if facts.deposited is None else _instant(facts.deposited),
+        holders_own=facts.holders_own,
     )
 
 

@@ -34,10 +34,21 @@ Json = dict[str, Any]
 # Escapes that can give what FHIR strings may not hold: surrogates, U+0000 to U+001F. (Unescaped, JSON refuses them.)
 _SUSPECT_ESCAPE: Final = re.compile(rb"\\(?:u(?:[dD][89a-fA-F]|00[01])|[bf])")
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff]")
-# U+0000 can't be in what was parsed here, so the mark can't be anything else.
+# U+0000 can't be in what was parsed here, so a mark can't be anything else.
 _DECIMAL_MARK: Final = "\x00decimal:"
-_WRITTEN_MARK: Final = "\\u0000decimal:"
+_WRITTEN_DECIMAL: Final = "\\u0000decimal:"
+_COPY_MARK: Final = "\x00copy"
+_WRITTEN_COPY: Final = b'"\\u0000copy"'
 _MARKED_DECIMAL: Final = re.compile(r'"\\u0000decimal:([-+0-9.E]+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A resource of ours that is JSON already: `write_json` copies it, wherever it stands."""
+
+    resource_type: str
+    id: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +118,26 @@ def resource_type(model: type[Resource]) -> str:
 
 def write_json(value: Any) -> bytes:
     """Return JSON as UTF-8 without needless blanks. Decimals are written with the digits that they came with."""
-    text = _WRITER.encode(value)
-    if _WRITTEN_MARK in text:
+    copied: list[bytes] = []
+
+    def mark(held: Any) -> str:
+        if isinstance(held, Decimal):
+            return f"{_DECIMAL_MARK}{held}"
+        if isinstance(held, Written):
+            copied.append(held.data)
+            return _COPY_MARK
+        raise TypeError(f"{type(held).__name__} is not JSON")
+
+    # What was parsed can't hold itself, so nobody looks.
+    text = json.JSONEncoder(
+        ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False, default=mark
+    ).encode(value)
+    if _WRITTEN_DECIMAL in text:
         text = _MARKED_DECIMAL.sub(r"\1", text)
-    return text.encode("utf-8")
+    if not copied:
+        return text.encode("utf-8")
+    around = text.encode("utf-8").split(_WRITTEN_COPY)
+    return b"".join([piece for pair in zip(around, [*copied, b""], strict=True) for piece in pair])
 
 
 def read_stored(data: bytes) -> Json:
@@ -167,16 +194,6 @@ def _too_deep() -> FhirError:
     return FhirError(400, Problem("too-costly", f"the body is nested more than {MAX_DEPTH} levels deep"))
 
 
-def _mark_decimal(value: Any) -> str:
-    if isinstance(value, Decimal):
-        return f"{_DECIMAL_MARK}{value}"
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-# Made once: a search reads hundreds of resources, and writes them. What was parsed can't hold itself, so nobody looks.
-_WRITER: Final = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False, default=_mark_decimal
-)
 _STORED_READER: Final = json.JSONDecoder(parse_float=Decimal)
 
 

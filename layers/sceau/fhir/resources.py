@@ -10,17 +10,16 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sceau.fhir.folders import NewFolder
 from sceau.fhir.outcome import Problem, operation_outcome
-from sceau.fhir.parse import Json, read_stored, write_json
+from sceau.fhir.parse import Json, Written, read_stored, write_json
 from sceau.fhir.references import URI_SYSTEM, Target
-from sceau.fhir.rules import IS_ARCHIVED
 from sceau.fhir.submission import EntryKind, RequestEntry, Submission
 from sceau.fhir.times import http_date, instant
 from sceau.records.ids import document_id, entry_uuid
-from sceau_schemas.dossier import EntryRow, EntryVersion, FolderVersion, SetFolder, SetRow, StoredCoding
+from sceau_schemas.dossier import EntryRow, FolderVersion, SetFolder, SetRow
 
 _FIRST_VERSION: Final = 1
 _SHOWN: Final = frozenset({EntryKind.SUBMISSION_SET, EntryKind.FOLDER, EntryKind.DOCUMENT_REFERENCE})
@@ -42,32 +41,6 @@ def etag_matches(header: str, version: int) -> bool:
 def last_modified(updated: int) -> str:
     """Return the Last-Modified of a version made at `updated` (milliseconds)."""
     return http_date(updated)
-
-
-def document_reference(
-    row: EntryRow, blob: bytes, *, record_id: str, origin: str, version: EntryVersion | None = None
-) -> Json:
-    """Return an entry's DocumentReference. `blob`: what rests beside the row. `version`: an earlier one; None: now."""
-    at = version or row.now
-    own_id = document_id(record_id, row.id)
-    kept = read_stored(blob)
-    resource = _beginning("DocumentReference", own_id, at.version, at.updated, kept)
-    resource["identifier"] = [_entry_uuid(row.id), *kept.get("identifier", ())]
-    resource["status"] = at.status
-    resource["securityLabel"] = [_concept(label) for label in at.labels]
-    if at.archived is not None:
-        extensions = kept.get("extension", [])
-        resource["extension"] = [*extensions, {"url": IS_ARCHIVED, "valueBoolean": at.archived}]
-    resource["subject"] = _subject(kept["subject"], record_id)
-    content = kept["content"][0]
-    attachment = {**content["attachment"], "url": f"{origin}/fhir/{row.document.form}/{own_id}"}
-    resource["content"] = [{**content, "attachment": attachment}]
-    if row.replaces:
-        resource["relatesTo"] = [
-            {**relation, "target": {**relation["target"], "reference": _reference(record_id, target)}}
-            for relation, target in zip(kept["relatesTo"], row.replaces, strict=True)
-        ]
-    return resource
 
 
 def submission_set(row: SetRow, blob: bytes, *, record_id: str, visible: Collection[str] | None = None) -> Json:
@@ -138,7 +111,7 @@ def transaction_response(
     record_id: str,
     set_id: str,
     entry_ids: Sequence[str],
-    resources: Mapping[str, Json] | None = None,
+    resources: Mapping[str, Json | Written] | None = None,
     superseded: Mapping[Target, str] | None = None,
     folders: Sequence[SetFolder] = (),
 ) -> Json:
@@ -203,7 +176,7 @@ def _warnings_of(position: int, asked: RequestEntry, submission: Submission) -> 
 
 
 def searchset(
-    matches: Iterable[Json],
+    matches: Iterable[Json | Written],
     *,
     total: int,
     links: Iterable[tuple[str, str]],
@@ -227,8 +200,10 @@ def searchset(
     return bundle
 
 
-def _found(resource: Json, mode: str, origin: str) -> Json:
-    if "id" in resource:
+def _found(resource: Json | Written, mode: str, origin: str) -> Json:
+    if isinstance(resource, Written):
+        url = f"{origin}/fhir/{resource.resource_type}/{resource.id}"
+    elif "id" in resource:
         url = f"{origin}/fhir/{resource['resourceType']}/{resource['id']}"
     else:  # it can be read nowhere; MHD wants a fullUrl all the same, so its content names it
         url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, write_json(resource).decode())}"
@@ -252,8 +227,3 @@ def _subject(kept: Json, record_id: str) -> Json:
     if str(kept.get("reference", "")).startswith("#"):
         return kept
     return {"reference": f"Patient/{record_id}", **kept}
-
-
-def _concept(label: StoredCoding) -> Json:
-    coding: dict[str, Any] = {"system": label.system, "code": label.code, "display": label.display}
-    return {"coding": [{name: value for name, value in coding.items() if value is not None}]}

@@ -27,10 +27,11 @@ from sceau.http.message import Answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer, require_json_body
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
+from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id, record_id, split_document_id
 from sceau.records.repository import Loaded, Records
-from sceau_schemas.dossier import Commit, DossierHead, StoredConsent
+from sceau_schemas.dossier import DossierHead, StoredConsent
 from sceau_schemas.fhir.consent import Consent
 
 
@@ -162,9 +163,8 @@ class Consents:
             updated=millis,
             patient=asked.patient,
             consents=(opening,),
-            commits=(Commit(version=1, event=event),),
         )
-        self._records.commit(Dossier(head), replacing=None)
+        self._records.commit(Dossier(head, Commits().added(event)), replacing=None)
         return _Result(opening, changed=True)
 
     def _grant(self, call: Call, asked: GrantRequest, new_id: str) -> _Result:
@@ -226,17 +226,8 @@ class Consents:
         return _Result(withdrawn, changed=True)
 
     def _commit(self, call: Call, loaded: Loaded, consents: tuple[StoredConsent, ...], event: str) -> None:
-        head = loaded.dossier.head
-        version = head.version + 1
-        changed = head.model_copy(
-            update={
-                "version": version,
-                "updated": max(head.updated, _millis(call)),
-                "consents": consents,
-                "commits": (*head.commits, Commit(version=version, event=event)),
-            }
-        )
-        self._records.commit(loaded.dossier.with_head(changed), replacing=loaded)
+        changed = loaded.dossier.following(event, at=_millis(call), consents=consents)
+        self._records.commit(changed, replacing=loaded)
 
     def _unchanged(self, call: Call, stored: StoredConsent) -> _Result:
         """It is so already: the act is traced all the same, and no version follows."""

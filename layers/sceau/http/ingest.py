@@ -8,8 +8,9 @@ from collections.abc import Callable
 from sceau.access.model import Act, Identifier
 from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
-from sceau.fhir.parse import Json, parse_resource
-from sceau.fhir.resources import document_reference, etag, submission_set, transaction_response
+from sceau.fhir.kept import fill_entry
+from sceau.fhir.parse import Json, Written, parse_resource
+from sceau.fhir.resources import etag, submission_set, transaction_response
 from sceau.fhir.simplified import parse_simplified
 from sceau.fhir.submission import Submission, parse_submission
 from sceau.http.building import Built, build_wrapper
@@ -97,16 +98,18 @@ class Ingest:
         call.record_id = record_id(self._built.pseudonym_key, patient.system, patient.value)
         return self._publisher.publish(call, submission)
 
-    def _entry(self, call: Call, published: Published, entry_id: str) -> Json:
+    def _entry(self, call: Call, published: Published, entry_id: str) -> Written:
         row = published.dossier.entries.row(entry_id)
         if row is None:
             raise AssertionError("a published entry is not in its record")
         blob = published.dossier.entries.blob(entry_id)
-        return document_reference(row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin)
+        return fill_entry(row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin)
 
-    def _resources(self, call: Call, published: Published) -> dict[str, Json]:
+    def _resources(self, call: Call, published: Published) -> dict[str, Json | Written]:
         """The set, its entries and its folders, by their ids, for `Prefer: return=representation`."""
-        found = {entry_id: self._entry(call, published, entry_id) for entry_id in published.entry_ids}
+        found: dict[str, Json | Written] = {
+            entry_id: self._entry(call, published, entry_id) for entry_id in published.entry_ids
+        }
         for list_id in (published.set_id, *(folder.id for folder in published.folders)):
             row = published.dossier.sets.row(list_id)
             if row is None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from pydantic_core import to_json
 
-from sceau.fhir.parse import write_json
+from sceau.fhir.parse import Written, write_json
 
 FHIR_JSON = "application/fhir+json"
 JSON = "application/json"
@@ -74,6 +74,8 @@ def json_answer(
     return Answer(status, to_json(resource), content_type, headers or {})
 
 
-def resource_answer(status: int, resource: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Answer:
+def resource_answer(
+    status: int, resource: Mapping[str, Any] | Written, headers: Mapping[str, str] | None = None
+) -> Answer:
     """An answer with a resource that came from outside: its decimals keep their digits."""
     return Answer(status, write_json(resource), FHIR_JSON, headers or {})

@@ -14,6 +14,7 @@ from sceau.access.facts import document_facts, identifiers, record_facts
 from sceau.access.model import Act, DocumentFacts
 from sceau.audit.facts import Coding, Entity, Identifier as TracedIdentifier
 from sceau.fhir.entries import NewDocument
+from sceau.fhir.kept import keep_entry
 from sceau.fhir.parse import write_json
 from sceau.fhir.references import Target
 from sceau.fhir.submission import Submission, unmatched_patch
@@ -27,7 +28,6 @@ from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
 from sceau.records.repository import Records
 from sceau_schemas.dossier import (
-    Commit,
     EntryRow,
     EntryVersion,
     SetFolder,
@@ -234,15 +234,7 @@ class _Attempt:
         """The record's next version, with the new set, its entries and folders, and what the entries supersede."""
         call = self._call
         millis = max(int(call.now.timestamp() * 1000), dossier.head.updated)
-        version = dossier.head.version + 1
-        head = dossier.head.model_copy(
-            update={
-                "version": version,
-                "updated": millis,
-                "commits": (*dossier.head.commits, Commit(version=version, event=event)),
-            }
-        )
-        after = dossier.with_head(head)
+        after = dossier.following(event, at=millis)
         depositor = tuple(StoredIdentifier(system=one.system, value=one.value) for one in call.actor.structures)
         for sealed, document, replaced in zip(self._sealed, self._submission.documents, targets, strict=True):
             now = EntryVersion(
@@ -268,7 +260,7 @@ class _Attempt:
                 holders_own=document.holders_own,
                 terms=document.terms,
             )
-            after = after.with_entry(row, write_json(document.resource))
+            after = after.with_entry(row, keep_entry(document.resource))
             for target in replaced:
                 after = after.with_changed_entry(_superseded(target, millis, event))
         own_set = SetRow(

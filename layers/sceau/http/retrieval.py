@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from sceau.access.facts import document_facts
 from sceau.access.model import Act, ActorKind, Reason, RecordFacts
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
 from sceau.fhir.consents import access_statement
+from sceau.fhir.kept import fill_entry
 from sceau.fhir.outcome import FhirError, Problem
-from sceau.fhir.parse import Json
+from sceau.fhir.parse import Json, Written
 from sceau.fhir.patient import patient
 from sceau.fhir.resources import (
     as_seen,
     binary,
-    document_reference,
     etag,
     last_modified,
     searchset,
@@ -23,7 +22,7 @@ from sceau.fhir.resources import (
     technical_identifier,
 )
 from sceau.fhir.search.criteria import Query
-from sceau.fhir.search.run import run
+from sceau.fhir.search.run import run, search
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.capability import capability_statement
@@ -33,6 +32,7 @@ from sceau.http.negotiation import accepts, require_json_answer
 from sceau.http.reading import RecordReader, parameters, patient_identifier
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
+from sceau.http.seeing import visible_entries
 from sceau.http.wrapper import public
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id
@@ -134,17 +134,12 @@ class Retrieval:
         call.require(act, facts)
         call.trace()
         present = _present(dossier)
-        decision = call.decision(act, facts)
-        page = run(
-            query,
-            present.entries.rows(),
-            lambda row: decision.on(document_facts(row)).allowed,
-            record_id=facts.record_id,
-        )
+        visible = visible_entries(call, act, facts, present.entries)
+        page = search(query, present.entries, visible, record_id=facts.record_id)
         return resource_answer(
             200,
             searchset(
-                [self._found(present, row, act) for row in page.rows],
+                self._found(present, page.places, act),
                 total=page.total,
                 links=self._reader.links(call, query, page.next),
                 origin=self._origin,
@@ -162,7 +157,7 @@ class Retrieval:
         call.require(Act.SEARCH_SETS, facts)
         call.trace()
         present = _present(dossier)
-        visible = _visible_entries(call, Act.SEARCH_SETS, facts, present)
+        visible = _visible_ids(call, Act.SEARCH_SETS, facts, present)
         seen = [row for row in (as_seen(row, visible) for row in present.sets.rows()) if row is not None]
         page = run(query, seen, lambda _: True, record_id=facts.record_id)
         visible |= {row.id for row in seen}
@@ -183,7 +178,7 @@ class Retrieval:
         require_json_answer(call.request)
         dossier, facts, set_id = self._reader.named(call, Act.READ_SET)
         stored = dossier.sets.row(set_id)
-        visible = _visible_entries(call, Act.READ_SET, facts, dossier)
+        visible = _visible_ids(call, Act.READ_SET, facts, dossier)
         row = as_seen(stored, visible) if stored else None
         if row is None:
             raise not_found()
@@ -199,7 +194,7 @@ class Retrieval:
         require_json_answer(call.request)
         dossier, row = self._reader.entry(call, Act.READ_ENTRY)
         call.trace(data=_traced(row, call, "DocumentReference"))
-        resource = self._found(dossier, row, Act.READ_ENTRY)
+        resource = fill_entry(row, dossier.entries.blob(row.id), record_id=dossier.record_id, origin=self._origin)
         return _conditional(call.request, resource, etag(row.now.version), row.now.updated)
 
     def retrieve_document(self, call: Call) -> Answer:
@@ -226,11 +221,14 @@ class Retrieval:
         headers["Content-Disposition"] = "attachment"
         return Answer(200, content, document.content_type, headers)
 
-    def _found(self, dossier: Dossier, row: EntryRow, act: Act) -> Json:
+    def _found(self, dossier: Dossier, places: Sequence[int], act: Act) -> Sequence[Json | Written]:
+        rows, record_id = dossier.entries.rows_at(places), dossier.record_id
         if act is Act.FIND_IDENTIFIER:
-            return technical_identifier(row, record_id=dossier.record_id)
-        blob = dossier.entries.blob(row.id)
-        return document_reference(row, blob, record_id=dossier.record_id, origin=self._origin)
+            return [technical_identifier(row, record_id=record_id) for row in rows]
+        return [
+            fill_entry(row, kept, record_id=record_id, origin=self._origin)
+            for row, kept in zip(rows, dossier.entries.blobs_at(places), strict=True)
+        ]
 
 
 def _present(dossier: Dossier | None) -> Dossier:
@@ -244,9 +242,8 @@ def _patient(dossier: Dossier) -> Json:
     return patient(dossier.head, medecin_traitant=False, rattachement_mes=False)
 
 
-def _visible_entries(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> set[str]:
-    decision = call.decision(act, facts)
-    return {row.id for row in dossier.entries.rows() if decision.on(document_facts(row)).allowed}
+def _visible_ids(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> set[str]:
+    return set(map(dossier.entries.id_at, visible_entries(call, act, facts, dossier.entries)))
 
 
 def _list(dossier: Dossier, row: SetRow, visible: Collection[str]) -> Json:
@@ -284,7 +281,7 @@ def _content_tag(resource: Mapping[str, object]) -> str:
     return f'W/"{hashlib.sha256(repr(resource).encode()).hexdigest()[:16]}"'
 
 
-def _conditional(request: Request, resource: Json, tag: str, updated: int) -> Answer:
+def _conditional(request: Request, resource: Json | Written, tag: str, updated: int) -> Answer:
     """200 with ETag, or 304 when the client has this version (`If-None-Match`, weak comparison, RFC 9110)."""
     headers = {"ETag": tag, "Last-Modified": last_modified(updated)}
     given = request.header("if-none-match")

@@ -6,12 +6,12 @@ An event is shown by its exact stored bytes: they are what was committed to. Wha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from sceau.access.facts import document_facts, record_facts
+from sceau.access.facts import record_facts
 from sceau.access.model import Act, RecordFacts
 from sceau.audit.errors import EventDamaged
 from sceau.audit.facts import AuditAct, Entity
@@ -29,7 +29,9 @@ from sceau.http.message import FHIR_JSON, Answer
 from sceau.http.negotiation import is_strict, require_json_answer
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
+from sceau.http.seeing import hidden_entries
 from sceau.keys.ports import KeyName
+from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
 from sceau.records.ids import record_id, split_document_id
 from sceau.records.repository import Records
@@ -89,7 +91,7 @@ class Traces:
         links = [("self", self._link(call, query, query.after))]
         if len(found) > len(page):
             links.append(("next", self._link(call, query, page[-1].event_id)))
-        completed = {commit.event for commit in dossier.head.commits} if dossier else set()
+        completed = dossier.commits if dossier else Commits()
         return Answer(
             200, _searchset(page, links, self._built.runtime.origin, completed, (*query.warnings, *damaged)), FHIR_JSON
         )
@@ -135,9 +137,9 @@ class Traces:
 
     def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> _Visible:
         """The same decision as on documents: an event about an entry that the caller can't see is not shown."""
-        rows = dossier.entries.rows() if dossier else []
-        decision = call.decision(Act.READ_TRACES, facts)
-        return _Visible(frozenset(row.id for row in rows if not decision.on(document_facts(row)).allowed))
+        if dossier is None:
+            return _Visible(frozenset())
+        return _Visible(hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
 
     def _query(self, call: Call) -> _Query:
         pairs = call.request.query_pairs()
@@ -255,7 +257,7 @@ def _searchset(
     events: Sequence[JournalEvent],
     links: Sequence[tuple[str, str]],
     origin: str,
-    completed: set[str],
+    completed: Container[str],
     warnings: Sequence[Problem],
 ) -> bytes:
     """The bundle, with the events' own bytes in it. No total: counting would mean opening every event."""
@@ -270,7 +272,7 @@ def _searchset(
     return head[:-1].encode() + b',"entry":[' + b",".join(entries) + b"]}"
 
 
-def _entry(event: JournalEvent, origin: str, completed: Iterable[str]) -> bytes:
+def _entry(event: JournalEvent, origin: str, completed: Container[str]) -> bytes:
     around: dict[str, object] = {"fullUrl": f"{origin}/fhir/AuditEvent/{event.event_id}", "search": {"mode": "match"}}
     parsed = AuditEvent.model_validate_json(event.data)
     announced = parsed.action in _WRITES and parsed.outcome == "0" and parsed.outcome_desc != _REPEATED

@@ -13,7 +13,7 @@ from sceau.envelope.messages import Envelope
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectAbsent, ObjectChanged
 from sceau.objects.ports import ObjectStore
-from sceau.records.dossier import Dossier, clear_part, decode, encode, names_digest, split_object
+from sceau.records.dossier import Dossier, decode, divided, encode, names_digest
 from sceau.records.errors import CommitLost, RecordDamaged
 from sceau_schemas.dossier import StoredDocument
 
@@ -52,13 +52,13 @@ class Records:
             stored = self._store.read(dossier_name(record_id))
         except ObjectAbsent:
             return None
-        clear, names, sealed = split_object(stored.data)
+        clear, sealed = divided(stored.data)
         context = contexts.dossier(record_id, names_digest(clear))
         try:
             plaintext = self._envelope.open(KeyName.DOSSIER, sealed, context).plaintext
         except MessageRefused:
             raise RecordDamaged("a dossier that does not open in its place") from None
-        dossier = decode(plaintext, names)
+        dossier = decode(plaintext, clear)
         if dossier.record_id != record_id:
             raise RecordDamaged("a dossier of another record")
         return Loaded(dossier, stored.tag)
@@ -71,14 +71,13 @@ class Records:
         and the documents uploaded for the new one are unreachable (`upkeep` sweeps them).
         """
         before = replacing.dossier.head.version if replacing else 0
-        if dossier.head.version != before + 1 or dossier.head.commits[-1].version != dossier.head.version:
+        if dossier.head.version != before + 1 or len(dossier.commits) != dossier.head.version:
             raise ValueError("a commit raises the version by one and names its event")
-        clear = clear_part(dossier.object_names)
-        context = contexts.dossier(dossier.record_id, names_digest(clear))
+        context = contexts.dossier(dossier.record_id, names_digest(dossier.clear))
         sealed = self._envelope.seal(KeyName.DOSSIER, encode(dossier), context)
         try:
             return self._store.replace(
-                dossier_name(dossier.record_id), clear + sealed, expected=replacing.tag if replacing else None
+                dossier_name(dossier.record_id), dossier.clear + sealed, expected=replacing.tag if replacing else None
             )
         except ObjectChanged:
             raise CommitLost("another commit came first") from None

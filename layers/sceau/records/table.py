@@ -1,148 +1,193 @@
-"""The entries of a dossier as one packed table: fixed-width keys, searchable rows, opaque blobs.
+"""A table of rows and opaque blobs, packed: most of a dossier's entries are copied as bytes, never parsed.
 
-A publication appends and a supersession swaps one row; neither parses the others. A search parses the rows, and the
-blobs only of what it returns. Layout: `docs/formats/dossier.md`.
+Layout: `docs/formats/dossier.md`.
 
-    u32 count | count × (16-byte id, u32 row length, u32 blob length) | rows, one after another | blobs, likewise
+    u32 count | count × 16-byte id | count × u32 row length | count × u32 blob length | rows | blobs | columns
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
+from array import array
 from collections.abc import Iterable
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from sceau.records.columns import Columns
 from sceau.records.errors import DuplicateIdentifier, RecordDamaged
 from sceau.records.ids import decode_id, encode_id
+from sceau.records.packing import find_aligned, pack, read_numbers, unpack, write_numbers
 from sceau_schemas.dossier import EntryRow, SetRow
 
-_KEY = struct.Struct("<16sII")
 _COUNT = struct.Struct("<I")
-MAX_BLOB_BYTES = 8 * 1024 * 1024
-"""Largest unpacked blob: far above any resource that a request can carry without its document."""
+_ID_BYTES = 16
 
 RowT = TypeVar("RowT", EntryRow, SetRow)
 
 
 class PackedTable(Generic[RowT]):
-    """An immutable table of rows and blobs. Every change gives a new table and shares the untouched bytes.
+    """An immutable table of rows and blobs, in order of arrival. Every change gives a new table.
 
-    `keys`, `rows`, `blobs`: side by side, in order of arrival, in the form in which they rest.
+    `ids`, `rows`, `blobs`: packed, one after another, in the form in which they rest. `columns`: of entries only, which
+    are searched; those of sets depend on what their reader may see.
     """
 
-    def __init__(
-        self,
-        model: type[RowT],
-        keys: tuple[bytes, ...] = (),
-        rows: tuple[bytes, ...] = (),
-        blobs: tuple[bytes, ...] = (),
-    ) -> None:
+    def __init__(self, model: type[RowT]) -> None:
         self._model: type[RowT] = model
-        self._keys, self._rows, self._blobs = keys, rows, blobs
-        self._index: dict[bytes, int] = dict(zip(keys, range(len(keys)), strict=True))
-        if len(self._index) != len(keys):
-            raise RecordDamaged("an id stands twice in a table of the dossier")
+        self._ids = self._rows = self._blobs = b""
+        self._row_lengths, self._blob_lengths = array("I"), array("I")
+        self.columns = Columns()
+
+    @classmethod
+    def of(cls, model: type[RowT], rows: Iterable[tuple[RowT, bytes]]) -> PackedTable[RowT]:
+        """A table of these rows and blobs, whose ids differ: as if they had been added one by one."""
+        table, given = cls(model), list(rows)
+        packed = [(pack(_encode(row)), pack(blob)) for row, blob in given]
+        table._ids = b"".join([decode_id(row.id) for row, _ in given])
+        table._rows, table._blobs = b"".join([row for row, _ in packed]), b"".join([blob for _, blob in packed])
+        table._row_lengths = array("I", [len(row) for row, _ in packed])
+        table._blob_lengths = array("I", [len(blob) for _, blob in packed])
+        if model is EntryRow:
+            table.columns = Columns.of(row for row, _ in given)
+        return table
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._row_lengths)
 
     def __contains__(self, row_id: str) -> bool:
-        return decode_id(row_id) in self._index
+        return self.position(row_id) is not None
+
+    def position(self, row_id: str) -> int | None:
+        """A row's place in the order of arrival; None for an id that it has not, or that is none."""
+        try:
+            return find_aligned(self._ids, decode_id(row_id), _ID_BYTES)
+        except ValueError:
+            return None
+
+    def id_at(self, position: int) -> str:
+        """The id of the row in a place."""
+        return encode_id(self._ids[position * _ID_BYTES : (position + 1) * _ID_BYTES])
 
     def ids(self) -> list[str]:
         """All ids, in order of arrival."""
-        return [encode_id(key) for key in self._keys]
+        return [self.id_at(position) for position in range(len(self))]
 
     def rows(self) -> list[RowT]:
         """All rows, in order of arrival. Raises RecordDamaged."""
-        data = b"[" + b",".join(self._rows) + b"]"
-        try:
-            rows: list[RowT] = _list_adapter(self._model).validate_json(data)
-        except ValidationError:
-            raise RecordDamaged("a row of the dossier is not of its format") from None
-        if [row.id for row in rows] != self.ids():
-            raise RecordDamaged("a row of the dossier stands under another id")
-        return rows
+        return self._parsed([self._rows[begin:end] for begin, end in _bounds(self._row_lengths)], range(len(self)))
+
+    def rows_at(self, positions: Iterable[int]) -> list[RowT]:
+        """The rows in some places. Raises RecordDamaged."""
+        wanted = list(positions)
+        ends = [0, *accumulate(self._row_lengths)]
+        return self._parsed([self._rows[ends[one] : ends[one + 1]] for one in wanted], wanted)
 
     def row(self, row_id: str) -> RowT | None:
         """One row, or None. Raises RecordDamaged."""
-        position = self._position(row_id)
+        position = self.position(row_id)
         if position is None:
             return None
-        try:
-            row: RowT = self._model.model_validate_json(self._rows[position])
-        except ValidationError:
-            raise RecordDamaged("a row of the dossier is not of its format") from None
-        if row.id != row_id:
-            raise RecordDamaged("a row of the dossier stands under another id")
-        return row
+        return self._parsed([_piece(self._rows, self._row_lengths, position)], [position])[0]
 
     def blob(self, row_id: str) -> bytes:
         """The unpacked blob of an existing row. Raises KeyError, RecordDamaged."""
-        position = self._position(row_id)
+        position = self.position(row_id)
         if position is None:
             raise KeyError(row_id)
-        unpacker = zlib.decompressobj()
-        try:
-            data = unpacker.decompress(self._blobs[position], MAX_BLOB_BYTES)
-        except zlib.error:
-            raise RecordDamaged("a blob of the dossier does not unpack") from None
-        if not unpacker.eof:
-            raise RecordDamaged("a blob of the dossier is cut or too large")
-        return data
+        return unpack(_piece(self._blobs, self._blob_lengths, position))
+
+    def blobs_at(self, positions: Iterable[int]) -> list[bytes]:
+        """The unpacked blobs of the rows in some places. Raises RecordDamaged."""
+        ends = [0, *accumulate(self._blob_lengths)]
+        return [unpack(self._blobs[ends[one] : ends[one + 1]]) for one in positions]
 
     def added(self, row: RowT, blob: bytes) -> PackedTable[RowT]:
         """A table with one more row. Raises DuplicateIdentifier when the id is taken."""
-        key = decode_id(row.id)
-        if key in self._index:
+        if row.id in self:
             raise DuplicateIdentifier("the id is taken")
-        packed = zlib.compress(blob, 6)
-        return PackedTable(self._model, (*self._keys, key), (*self._rows, _encode(row)), (*self._blobs, packed))
+        packed_row, packed_blob = pack(_encode(row)), pack(blob)
+        table = PackedTable(self._model)
+        table._ids = self._ids + decode_id(row.id)
+        table._rows, table._blobs = self._rows + packed_row, self._blobs + packed_blob
+        table._row_lengths = self._row_lengths + array("I", [len(packed_row)])
+        table._blob_lengths = self._blob_lengths + array("I", [len(packed_blob)])
+        if self._model is EntryRow:
+            table.columns = self.columns.added(row)
+        return table
 
     def replaced(self, row: RowT) -> PackedTable[RowT]:
         """A table in which an existing row has new values; its blob stays. Raises KeyError."""
-        position: int = self._index[decode_id(row.id)]
-        rows = (*self._rows[:position], _encode(row), *self._rows[position + 1 :])
-        return PackedTable(self._model, self._keys, rows, self._blobs)
+        position = self.position(row.id)
+        if position is None:
+            raise KeyError(row.id)
+        packed = pack(_encode(row))
+        begin = sum(self._row_lengths[:position])
+        table = PackedTable(self._model)
+        table._ids, table._blobs, table._blob_lengths = self._ids, self._blobs, self._blob_lengths
+        table._rows = self._rows[:begin] + packed + self._rows[begin + self._row_lengths[position] :]
+        table._row_lengths = array("I", self._row_lengths)
+        table._row_lengths[position] = len(packed)
+        if self._model is EntryRow:
+            table.columns = self.columns.replaced(position, row)
+        return table
 
     def encode(self) -> Iterable[bytes]:
         """The table's bytes, in pieces."""
-        yield _COUNT.pack(len(self._keys))
-        yield b"".join(map(_KEY.pack, self._keys, map(len, self._rows), map(len, self._blobs)))
-        yield from self._rows
-        yield from self._blobs
+        yield _COUNT.pack(len(self))
+        yield self._ids
+        yield write_numbers(self._row_lengths)
+        yield write_numbers(self._blob_lengths)
+        yield self._rows
+        yield self._blobs
+        if self._model is EntryRow:
+            yield self.columns.encode()
 
     @classmethod
     def decode(cls, model: type[RowT], data: bytes, start: int) -> tuple[PackedTable[RowT], int]:
         """Return the table at `start` of `data`, and where it ends. Raises RecordDamaged."""
+        table = cls(model)
         try:
             (count,) = _COUNT.unpack_from(data, start)
         except struct.error:
             raise RecordDamaged("a table of the dossier is cut") from None
-        first_key = start + _COUNT.size
-        first_row = first_key + count * _KEY.size
-        if first_row > len(data):
+        begin = start + _COUNT.size
+        after_ids = begin + count * _ID_BYTES
+        after_rows = after_ids + count * _COUNT.size
+        after_lengths = after_rows + count * _COUNT.size
+        if after_lengths > len(data):
             raise RecordDamaged("a table of the dossier is cut")
-        keys, rows, blobs = zip(*_KEY.iter_unpack(data[first_key:first_row]), strict=True) if count else ((), (), ())
-        row_ends = list(accumulate(rows, initial=first_row))
-        blob_ends = list(accumulate(blobs, initial=row_ends[-1]))
-        if blob_ends[-1] > len(data):
+        table._ids = data[begin:after_ids]
+        table._row_lengths = read_numbers(data[after_ids:after_rows])
+        table._blob_lengths = read_numbers(data[after_rows:after_lengths])
+        rows_end = after_lengths + sum(table._row_lengths)
+        end = rows_end + sum(table._blob_lengths)
+        if end > len(data):
             raise RecordDamaged("a table of the dossier is cut")
-        return cls(model, keys, _cut(data, row_ends), _cut(data, blob_ends)), blob_ends[-1]
+        table._rows, table._blobs = data[after_lengths:rows_end], data[rows_end:end]
+        if model is EntryRow:
+            table.columns, end = Columns.decode(data, end, count)
+        return table, end
 
-    def _position(self, row_id: str) -> int | None:
+    def _parsed(self, packed: list[bytes], positions: Iterable[int]) -> list[RowT]:
+        data = b"[" + b",".join([unpack(one) for one in packed]) + b"]"
         try:
-            return self._index.get(decode_id(row_id))
-        except ValueError:
-            return None
+            rows: list[RowT] = _list_adapter(self._model).validate_json(data)
+        except ValidationError:
+            raise RecordDamaged("a row of the dossier is not of its format") from None
+        if [row.id for row in rows] != [self.id_at(position) for position in positions]:
+            raise RecordDamaged("a row of the dossier stands under another id")
+        return rows
 
 
-def _cut(data: bytes, ends: list[int]) -> tuple[bytes, ...]:
-    return tuple([data[begin:end] for begin, end in pairwise(ends)])
+def _bounds(lengths: array[int]) -> Iterable[tuple[int, int]]:
+    return pairwise(accumulate(lengths, initial=0))
+
+
+def _piece(data: bytes, lengths: array[int], position: int) -> bytes:
+    begin = sum(lengths[:position])
+    return data[begin : begin + lengths[position]]
 
 
 def _encode(row: EntryRow | SetRow) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fixtures.columns import check_columns
 from fixtures.inprocess import World, key_service
 from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
@@ -48,9 +49,10 @@ def read_whole(world: World) -> Whole:
 
 def _check(dossier: Dossier, records: Records, events: dict[str, AuditEvent]) -> None:
     head = dossier.head
-    assert [commit.version for commit in head.commits] == list(range(1, head.version + 1))
-    for commit in head.commits:
-        assert events[commit.event].outcome == "0", "a version without its event"
+    assert len(dossier.commits) == head.version
+    for announced in dossier.commits:
+        assert events[announced].outcome == "0", "a version without its event"
+    check_columns(dossier.entries)
     for row in dossier.entries.rows():
         for version in (row.now, *row.earlier):
             assert events[version.event].outcome == "0", "an entry's version without its event"

@@ -30,13 +30,13 @@ from fixtures.bodies import (
 from sceau.cli.body_parts import stored_patient
 from sceau.fhir import codes
 from sceau.fhir.ins import INS_NIA, INS_NIR, INS_NIR_TEST
+from sceau.fhir.kept import fill_entry, parsed
 from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import parse_json, write_json
 from sceau.fhir.patient import Closing, patient
 from sceau.fhir.references import Target
 from sceau.fhir.resources import (
     binary,
-    document_reference,
     etag,
     etag_matches,
     last_modified,
@@ -53,7 +53,7 @@ from sceau_schemas.dossier import DossierHead, EntryVersion, StoredCoding, Store
 
 def entry_of(submission: Submission, number: int = 0, **more: object) -> Json:
     row, blob = stored(submission)[0][number]
-    return document_reference(row, blob, record_id=RECORD, origin=ORIGIN, **more)  # type: ignore[arg-type]  # one keyword
+    return parsed(fill_entry(row, blob, record_id=RECORD, origin=ORIGIN, **more))  # type: ignore[arg-type]  # one keyword
 
 
 def test_a_document_entry_has_our_ids_and_the_rest_as_it_came() -> None:
@@ -291,7 +291,6 @@ def head(ins_system: str = INS_NIR_TEST, status: str = "open") -> DossierHead:
         updated=UPDATED,
         patient=who,
         consents=(),
-        commits=(),
     )
 
 

@@ -17,7 +17,6 @@ from sceau.identity.clients import ClientStore
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import document_id, entry_uuid
 from sceau.records.repository import Records
-from sceau_schemas.dossier import Commit
 from unit.faults.whole import read_whole, state
 from unit.http.published import (
     MASKED,
@@ -128,7 +127,7 @@ def test_a_folder_is_made_in_the_commit_of_its_documents_and_named_by_its_set(
     assert listed == [f"DocumentReference/{first}", f"DocumentReference/{second}", f"List/{folder_id}"]
     dossier = read_whole(process.world).the_record()
     assert dossier is not None
-    assert {row.event for row in dossier.sets.rows()} == {dossier.head.commits[-1].event}
+    assert {row.event for row in dossier.sets.rows()} == {dossier.commits.last}
 
 
 def _uuid(fhir_id: str) -> uuid.UUID:
@@ -410,12 +409,11 @@ def test_another_client_of_the_same_structure_is_a_stranger_to_the_folder(proces
     records = Records(process.world.memory, Envelope(key_service()))
     loaded = records.load(record)
     assert loaded is not None
-    row, head = loaded.dossier.sets.row(own), loaded.dossier.head
+    row = loaded.dossier.sets.row(own)
     assert row is not None
-    commit = Commit(version=head.version + 1, event=head.commits[-1].event)
-    moved = head.model_copy(update={"version": commit.version, "commits": (*head.commits, commit)})
     theirs = loaded.dossier.with_changed_set(row.model_copy(update={"depositor": "another-client"}))
-    records.commit(theirs.with_head(moved), replacing=loaded)
+    moved = theirs.following(theirs.commits.last, at=theirs.head.updated)
+    records.commit(moved, replacing=loaded)
     body, unknown = adding(folder_id, first), adding(f"{record}.{UNKNOWN}", first)
     assert_unknown(process, process.session("laboratory"), body, unknown)
 

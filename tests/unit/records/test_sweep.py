@@ -21,7 +21,7 @@ from sceau.records.repository import Records, document_name, dossier_name
 from sceau.records.sweep import UNREACHED_FOR, Budget, RecordsTally, listed_documents, sweep_documents, sweep_marks
 from sceau_schemas.dossier import StoredDocument
 from unit.records.listings import listing
-from unit.records.test_dossier import NOW, RECORD, an_id, dossier, entry, head
+from unit.records.test_dossier import NOW, RECORD, an_id, commits, dossier, entry, head, next_version
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -65,7 +65,7 @@ def reach_nothing(store: PolicingStore, *records: str) -> None:
 def publish(records: Records, store: PolicingStore, *numbers: int) -> list[str]:
     """A record whose dossier reaches these documents."""
     names = [upload(store, number) for number in numbers]
-    made = Dossier(head())
+    made = Dossier(head(), commits())
     for number in numbers:
         made = made.with_entry(entry(number), b"{}")
     records.commit(made, replacing=None)
@@ -303,7 +303,7 @@ def test_a_publication_at_any_moment_of_a_sweep_keeps_its_document(
         if call.number == upload_at + commit_after:
             loaded = publisher.load(RECORD)
             assert loaded is not None
-            publisher.commit(loaded.dossier.with_head(head(2)).with_entry(entry(4), b"{}"), replacing=loaded)
+            publisher.commit(next_version(loaded.dossier).with_entry(entry(4), b"{}"), replacing=loaded)
 
     store.waits = meanwhile
     sweep(store, clock)
@@ -319,7 +319,7 @@ def test_a_document_of_yesterday_that_is_committed_late_but_before_the_sweep_is_
 ) -> None:
     name = upload(store, 1)
     clock.advance(2 * UNREACHED_FOR)
-    records.commit(Dossier(head()).with_entry(entry(1), b"{}"), replacing=None)
+    records.commit(Dossier(head(), commits()).with_entry(entry(1), b"{}"), replacing=None)
     sweep(store, clock)
     assert documents(store) == [name]
 

@@ -1,0 +1,28 @@
+"""Which of a record's entries a caller may see: decided once for all entries that have the same facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sceau.access.facts import document_facts
+from sceau.access.model import Act, RecordFacts
+from sceau.http.call import Call
+from sceau.records.columns import FACTS, Values, read_facts
+from sceau.records.table import PackedTable
+from sceau_schemas.dossier import EntryRow
+
+
+def visible_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> Sequence[int]:
+    """The places of the entries that the caller may see, in order of arrival. Raises RecordDamaged."""
+    decision = call.decision(act, record)
+
+    def allowed(values: Values) -> bool:
+        return decision.on(document_facts(read_facts(values))).allowed
+
+    return entries.columns.holding(FACTS, allowed, range(len(entries)))
+
+
+def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> frozenset[str]:
+    """The ids of the entries that the caller may not see. Raises RecordDamaged."""
+    hidden = set(range(len(entries))).difference(visible_entries(call, act, record, entries))
+    return frozenset(map(entries.id_at, hidden))
