@@ -14,29 +14,18 @@ archived) and what the row has of its own (ids, replaced entries) is no term. Th
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
-from typing import Final
 
 from sceau.fhir.codes import canonical_system
 from sceau.fhir.ins import INS_SYSTEMS
 from sceau.fhir.references import People
+from sceau.fhir.search.dates import date_interval
+from sceau.fhir.search.text import fold
 from sceau_schemas.dossier import StoredIdentifier
 from sceau_schemas.fhir.datatypes import CodeableConcept, Coding, Identifier as FhirIdentifier, Period
 from sceau_schemas.fhir.documents import DocumentReference, List
 
 Terms = dict[str, tuple[str, ...]]
-
-_BLANKS: Final = re.compile(r"\s+")
-
-
-def fold(text: str) -> str:
-    """Return `text` as searches compare it: no accents, no case, single blanks. May be empty."""
-    # Case is folded twice: it can bring accents (İ) and decomposing can bring case (ﬃ, ℌ).
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    bare = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return _BLANKS.sub(" ", unicodedata.normalize("NFKC", bare.casefold())).strip()
 
 
 def code_token(system: str | None, code: str) -> str:
@@ -51,22 +40,15 @@ def identifier_token(identifier: StoredIdentifier) -> str:
 
 def date_term(text: str) -> str:
     """Return the term of a FHIR date, dateTime or instant, UTC where it has no zone. ValueError when it is none."""
-    low, high = _interval(text)
+    low, high = date_interval(text)
     return f"{low}/{high}"
 
 
 def period_term(period: Period) -> str:
     """Return the term of a period, open where it has no start or no end."""
-    low = _interval(period.start)[0] if period.start else ""
-    high = _interval(period.end)[1] if period.end else ""
+    low = date_interval(period.start)[0] if period.start else ""
+    high = date_interval(period.end)[1] if period.end else ""
     return f"{low}/{high}"
-
-
-def _interval(text: str) -> tuple[int, int]:
-    # Here and not above: search imports this module for `fold`. Stored and asked dates must be read by the same rule.
-    from sceau.fhir.search.dates import date_interval
-
-    return date_interval(text)
 
 
 def document_terms(document: DocumentReference, people: People, *, acts: Iterable[str] = ()) -> Terms:

@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from fakes.keys import on_calls as on_key_calls
+from fakes.keys import Call as KeyCall, on_calls as on_key_calls
 from fakes.objects import Call, Fault, on_calls
-from fixtures.inprocess import Process, Response, Session, World
+from fixtures.inprocess import Process, Response, Session, World, chalicefile
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
+from sceau.fhir import codes
 from sceau.identity.client import TokenNotGiven
 from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole, state
@@ -54,6 +57,15 @@ def folder(number: int, *documents: int, **more: Any) -> SampleFolder:
     return SampleFolder(f"Dossier {number}", f"urn:oid:2.25.{8000 + number}", unique_ids, **more)
 
 
+def fhir_bundle() -> dict[str, Any]:
+    """A submission set with one FHIR document."""
+    one, kind = sample(700), codes.document_type(codes.LOINC, "11488-4")
+    assert kind is not None
+    data = bodies.fhir_document(DOMINIQUE, kind, when=WHEN, unique_id=one.unique_id, title="CR")
+    sent = replace(one, data=data, kind=kind, content_type="application/fhir+json", fhir_document=True)
+    return bodies.provide_bundle([sent], patient=DOMINIQUE, when=WHEN, set_id="urn:oid:2.25.9700")
+
+
 @dataclass(frozen=True, slots=True)
 class Act:
     """Who asks what, on which state; `changes`: whether the record gets a new version."""
@@ -70,7 +82,10 @@ def _known(session: Session) -> dict[str, Any]:
     assert dossier is not None
     rows = dossier.entries.rows()
     return {
+        "record": dossier.record_id,
+        "event": dossier.commits.last,
         "entry": f"{dossier.record_id}.{rows[0].id}",
+        "fhir": next(f"{dossier.record_id}.{row.id}" for row in rows if row.document.form == "Bundle"),
         "set": f"{dossier.record_id}.{rows[0].submission_set}",
         "folder": next(f"{dossier.record_id}.{one.id}" for one in dossier.sets.rows() if one.kind == "folder"),
         "grant": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'grant')}",
@@ -131,6 +146,7 @@ ACTS = {
     "add to folder": Act("laboratory", lambda session: session.request("POST", "/fhir", adding(session)), "full", True),
     "replace": Act("laboratory", lambda session: session.request("POST", "/fhir", replacing(session)), "full", True),
     "status": Act("hospital-physician", get(f"/fhir/Patient?identifier={PATIENT}"), "full", False),
+    "read patient": Act("hospital-physician", get("/fhir/Patient/{record}"), "full", False),
     "search": Act("hospital-physician", get(SEARCH), "full", False),
     "search sets": Act("hospital-physician", get(f"/fhir/List?patient.identifier={PATIENT}"), "full", False),
     "find identifier": Act(
@@ -139,7 +155,9 @@ ACTS = {
     "read entry": Act("hospital-physician", get("/fhir/DocumentReference/{entry}"), "full", False),
     "read set": Act("hospital-physician", get("/fhir/List/{set}"), "full", False),
     "retrieve": Act("hospital-physician", get("/fhir/Binary/{entry}", Accept="*/*"), "full", False),
+    "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
     "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
+    "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
 
@@ -164,6 +182,7 @@ def base(name: str) -> World:
             ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
             ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
             ("laboratory", "/fhir", bundle(1, 2, (folder(1, 1),))),
+            ("laboratory", "/fhir", fhir_bundle()),
         )
         for actor, path, body in steps:
             assert process.session(actor).request("POST", path, body).status in (200, 201)
@@ -199,6 +218,7 @@ class Case:
         self.process.store.faults = lambda _: None
         self.process.keys.fails = lambda _: False
         self.process.store.waits = self.process.store.waits_after = lambda _: None
+        self.process.keys.waits = lambda _: None
         whole = read_whole(self.world)
         now = state(whole.the_record())
         assert now in (before, after)
@@ -309,6 +329,21 @@ def test_each_store_call_is_slow_in_turn(name: str, by: timedelta, counted: Coun
     counted(len(calls))
 
 
+@pytest.mark.parametrize("by", [timedelta(seconds=40), timedelta(minutes=20)], ids=["slow", "very slow"])
+@pytest.mark.parametrize("name", sorted(ACTS))
+def test_each_key_call_is_slow_in_turn(name: str, by: timedelta, counted: Counted) -> None:
+    act = ACTS[name]
+    before, after, _, calls = well(act)
+    for number in calls:
+        case = Case.of(act)
+        case.process.keys.waits = _slow_at(number, case.world, by)
+        answer = case.run()
+        if answer is not None and answer.status == 401:
+            answer = None  # the token, or the proof, expired while the caller was not known yet
+        case.check(answer, before, after)
+    counted(len(calls))
+
+
 @pytest.mark.parametrize("name", sorted(ACTS))
 def test_each_reading_of_the_clock_is_wrong_in_turn(name: str, counted: Counted) -> None:
     """An hour back or forward, for one reading. Refusing is fine; a wrong effect or a lost trace is not."""
@@ -379,10 +414,10 @@ def test_a_token_request_with_each_call_failing_in_turn(actor: str, counted: Cou
     counted(cases)
 
 
-def _slow_at(number: int, world: World, by: timedelta) -> Callable[[Call], None]:
-    """The time that a call takes passes once it took effect."""
+def _slow_at(number: int, world: World, by: timedelta) -> Callable[[Call | KeyCall], None]:
+    """The time that a call takes passes: of the store's, once it took effect."""
 
-    def wait(call: Call) -> None:
+    def wait(call: Call | KeyCall) -> None:
         if call.number == number:
             world.clock.advance(by)
 
@@ -405,3 +440,38 @@ def _key_fault(number: int) -> Callable[[Process], None]:
         process.keys.fails = on_key_calls(len(process.keys.calls) + number)
 
     return arm
+
+
+def test_every_route_is_driven() -> None:
+    """A use case that is added must be added to ACTS. Open to everybody, and without an effect: what is left out."""
+    open_to_all = re.compile(r"GET /(healthz/.+|openapi\..+|oauth/jwks|(fhir/)?\.well-known/.+|fhir/metadata)")
+    tokens = {"POST /oauth/token", "POST /oauth/revoke"}  # below, and in tests/unit/identity/test_token_faults.py
+    routes = {f"{route.method} {route.path}" for one in chalicefile().functions.values() for route in one.routes}
+    wanted = {route for route in routes - tokens if not open_to_all.fullmatch(route)}
+    # A search by form is the search: the same use case, and only its parameters are read elsewhere.
+    wanted = {route for route in wanted if not (route.endswith("/_search") and _by_get(route) in routes)}
+    patterns = {route: re.compile(re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(route))) for route in wanted}
+    driven = set()
+    for act in ACTS.values():
+        case = Case.of(act)
+        asked = _asked_of(case.process)
+        case.run()
+        driven |= {route for route, pattern in patterns.items() for one in asked if pattern.fullmatch(one)}
+    assert wanted - driven == set()
+
+
+def _by_get(route: str) -> str:
+    return f"GET {route.removeprefix('POST ').removesuffix('/_search')}"
+
+
+def _asked_of(process: Process) -> list[str]:
+    """What the process is asked from now on: method and path."""
+    asked: list[str] = []
+    answer = process.request
+
+    def request(method: str, url: str, *rest: Any, **named: Any) -> Response:
+        asked.append(f"{method} {urlsplit(url).path}")
+        return answer(method, url, *rest, **named)
+
+    process.request = request  # type: ignore[method-assign]
+    return asked

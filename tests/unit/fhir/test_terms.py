@@ -9,8 +9,9 @@ from hypothesis import given, strategies as st
 
 from fixtures.bodies import PATIENT, Json, bundle, changed, simple, submit, submit_simple
 from sceau.fhir.search.parameters import TABLES
+from sceau.fhir.search.text import fold
 from sceau.fhir.sets import AUTHOR_ORG
-from sceau.fhir.terms import code_token, date_term, fold, period_term
+from sceau.fhir.terms import code_token, date_term, period_term
 from sceau_schemas.dossier import StoredIdentifier
 from sceau_schemas.fhir.datatypes import Period
 

@@ -13,7 +13,6 @@ from sceau.fhir.search import TABLES, parse_query, run
 from sceau.fhir.search.criteria import TokenCriterion
 from sceau.fhir.search.query import MAX_ALTERNATIVES, MAX_BYTES, MAX_COUNT, MAX_PARAMETERS
 from sceau.fhir.search.text import fold, local_reference, split_unescaped, unescape
-from sceau.fhir.terms import fold as stored_fold
 from unit.fhir.search.search_rows import LOINC, NOW, OTHER_RECORD, PATIENT, RECORD, asked, day, entry, span
 
 INS_SYSTEM = "urn:oid:1.2.250.1.213.1.4.10"
@@ -75,11 +74,6 @@ def test_references_to_our_own_resources_have_one_form(reference: str, expected:
 def test_names_are_compared_without_case_and_accents(name: str, folded: str) -> None:
     assert fold(name) == folded
     assert fold(folded) == folded
-
-
-@given(st.text())
-def test_terms_are_stored_as_they_are_compared(text: str) -> None:
-    assert fold(text) == stored_fold(text)
 
 
 def test_a_search_without_patient_is_refused() -> None:
