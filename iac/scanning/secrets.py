@@ -26,7 +26,8 @@ def scan(root: Path) -> str:
         done = _run(gitleaks, root, "dir", folder)
     if done.returncode != 1:
         raise ScanFailed("the scanner did not find a secret that was planted: nothing was checked")
-    done = _run(gitleaks, root, "git", str(root))
+    # What is checked out and how it came to be; other branches have pipelines of their own.
+    done = _run(gitleaks, root, "git", "--log-opts=HEAD", str(root))
     if done.returncode:
         raise ScanFailed(done.stdout.strip() or done.stderr.strip())
     return done.stderr.strip().splitlines()[-1]
@@ -47,7 +48,7 @@ def planted() -> str:
     return f'aws_access_key_id = "{key}"\n'
 
 
-def _run(gitleaks: str, root: Path, kind: str, target: str) -> subprocess.CompletedProcess[str]:
-    command = [gitleaks, kind, "--no-banner", "--no-color", "--redact", "--verbose"]
-    command += ["--config", str(root / ".gitleaks.toml"), target]
+def _run(gitleaks: str, root: Path, *what: str) -> subprocess.CompletedProcess[str]:
+    command = [gitleaks, *what[:1], "--no-banner", "--no-color", "--redact", "--verbose"]
+    command += ["--config", str(root / ".gitleaks.toml"), *what[1:]]
     return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603

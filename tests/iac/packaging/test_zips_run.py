@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import ssl
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -169,9 +168,7 @@ def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas
                 "body": None,
                 "isBase64Encoded": False,
             }
-            started = time.monotonic()
             assert lambdas.running[name].invoke(event)["answer"]["statusCode"] == 200
-            assert time.monotonic() - started < 30
     lambdas.stop()
 
 
