@@ -1,7 +1,7 @@
 """The digest list of a package, its signature, and their check.
 
-The list is what `sha256sum --check` reads; the signature is ECDSA on P-256 over SHA-256, in base64, which OpenSSL checks. A
-deployment is by digest, so who signs the list signs the image, the zips and the bill of materials.
+The list is what `sha256sum --check` reads; the signature is ECDSA on P-256 over SHA-256, in base64, as OpenSSL checks
+it. A deployment is by digest, so who signs the list signs the image, the zips and the bill of materials.
 """
 
 from __future__ import annotations
