@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -34,10 +34,10 @@ THREADS = 16
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Memory that each thread keeps of what a request gave back, and the largest piece that is taken from it. glibc returns
-it at once, and faulting it in again for the next request took a fifth of an act's CPU time. Other C libraries don't
-read the settings."""
+it at once, and faulting it in again for the next request took a fifth of an act's CPU time."""
 
-_ALLOCATOR = ("MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+"""glibc's `mallopt` (malloc.h). Other C libraries have none."""
 
 LOG_LEVEL = "SCEAU_LOG_LEVEL"
 """Environment variable: how much the service logs, by the name of the level. At `debug` its libraries log too."""
@@ -48,6 +48,7 @@ _PR_SET_PDEATHSIG = 1
 def application() -> Callable[..., list[bytes]]:
     """The WSGI application of a stage, as the environment names it. Called by each worker when it starts."""
     begin_worker()
+    keep_memory()
     configure_log(os.environ)
     stage = load_stage(Settings.from_environ(os.environ))
     mounts = list(mount_functions(stage))
@@ -127,7 +128,6 @@ def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: 
 
     _die_with_parent()
     os.environ |= environment(settings)
-    keep_memory(os.environ)
     server: Any = MPServer(
         "sceau.cli.serve:application",
         address=host,
@@ -145,10 +145,19 @@ def serve(settings: Settings, *, certificate: Path, key: Path, host: str, port: 
     server.serve()
 
 
-def keep_memory(environ: MutableMapping[str, str]) -> None:
-    """Have the process that is started next keep what a request gave back; what the environment says already counts."""
-    for setting in _ALLOCATOR:  # all three: one alone stops glibc from adapting the others
-        environ.setdefault(setting, str(KEPT_BYTES))
+def keep_memory() -> None:
+    """Have this process keep what a request gave back.
+
+    By a call, not by glibc's environment variables: those are read when a program starts, and a worker is forked.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        for setting in (
+            _M_TOP_PAD,
+            _M_TRIM_THRESHOLD,
+            _M_MMAP_THRESHOLD,
+        ):  # one alone stops it from adapting the others
+            mallopt(setting, KEPT_BYTES)
 
 
 def environment(settings: Settings) -> dict[str, str]:
