@@ -5,7 +5,7 @@ plan: $(VENV)/.dev ## plan the infrastructure of STAGE and judge it by the contr
 	@$(BIN)/python -m iac.plan --stage $(STAGE) $(if $(WITHOUT_STATE),--without-state)
 
 test-iac: $(VENV)/.iac ## the suites of iac/, slow ones too: Terraform (with Go and ../shared), CloudFormation, the controls
-	@$(BIN)/python -m pytest tests/iac -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest tests/iac --ignore tests/iac/packaging -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.iac # its slow suites are among the slow suites
 

@@ -42,10 +42,10 @@ def test_both_run_the_same_targets_in_the_same_order() -> None:
 
 @BOTH
 def test_every_target_is_there(path: Path) -> None:
-    makefile = (ROOT / "Makefile").read_text("utf-8")
+    makefile = (ROOT / "Makefile").read_text("utf-8") + (ROOT / "iac" / "iac.mk").read_text("utf-8")
     there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = {target for found in targets(path).values() for target in found}
-    assert {"test", "check", "scan-secrets", "scan-dependencies", "package", "sign", "verify"} <= named
+    assert {"test", "check", "scan-secrets", "scan-dependencies", "package", "sign", "verify", "plan"} <= named
     assert named <= there
 
 
@@ -55,6 +55,14 @@ def test_nothing_is_signed_that_was_not_tested_scanned_and_built_twice(path: Pat
     assert set(job["needs"]) == {"test", "scan", "package", "package-again"}
     assert commands(path)["sign"][0] == 'cmp again "build/package/$STAGE/SHA256SUMS"'
     assert job["environment"].split(" ")[0] == "signing"
+
+
+@BOTH
+def test_nothing_is_planned_that_was_not_signed_and_checked(path: Path) -> None:
+    job = read(path)["plan"] if path == GITLAB else read(path)["jobs"]["plan"]
+    assert job["needs"] == ["sign"]
+    assert "$STAGE" in str(job["environment"]) or "vars.STAGE" in str(job["environment"])
+    assert targets(path)["plan"] == ["verify", "plan"]
 
 
 @BOTH
@@ -74,9 +82,9 @@ def test_actions_are_named_by_commit_and_may_write_nothing() -> None:
     assert "pull_request_target" not in text
 
 
-def test_only_the_signing_job_sees_a_secret() -> None:
+def test_only_jobs_of_protected_environments_see_a_secret() -> None:
     for name, job in read(GITHUB)["jobs"].items():
-        assert ("secrets." in str(job)) == (name == "sign")
+        assert ("secrets." in str(job)) == (name in ("sign", "plan"))
     assert "secrets." not in str(read(GITHUB)["env"])
 
 
