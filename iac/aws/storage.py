@@ -11,7 +11,7 @@ from typing import Any, Final
 from iac.aws.names import STORE_ENDPOINT, Names
 from iac.aws.parts import RETAINED, Json, camel, policy, ref, resource, tags
 from iac.derive.deployment import LOCKED
-from iac.derive.stores import RECOVERABLE, Demand, StoreStatement
+from iac.derive.stores import RECOVERABLE, Demand, StoreStatement, conditional_names
 
 _OBJECTS: Final = ["s3:*Object*"]
 _GUARDS: Final = [
@@ -122,15 +122,13 @@ def _with_principal(condition: Json, role: str) -> Json:
 
 def _conditional(arn: str, own: Iterable[StoreStatement]) -> Iterator[Json]:
     """Nothing is overwritten that was not read before, whatever a role's policy says."""
-    written = [one for one in own if one.demand is not Demand.NOTHING]
-    swap = {name for one in written if one.demand is Demand.SWAP for name in one.names}
-    once = {name for one in written for name in one.names} - swap
+    once, swap = conditional_names(own)
     for sid, found, keys in (
         ("WrittenOnce", once, ("s3:if-none-match",)),
         ("WrittenOnceOrSwapped", swap, ("s3:if-none-match", "s3:if-match")),
     ):
         if found:
-            resources = [f"{arn}/{name}" for name in sorted(found)]
+            resources = [f"{arn}/{name}" for name in found]
             yield deny(sid, ["s3:PutObject"], resources, {"Null": dict.fromkeys(keys, "true")})
 
 

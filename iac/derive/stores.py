@@ -106,6 +106,21 @@ def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Bu
         yield StoreStatement(role, None, bucket, _WHERE)
 
 
+def conditional_names(statements: Iterable[StoreStatement]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names that may only be written once, and those that may also be swapped, of what `statements` write.
+
+    A folder of which some role swaps objects is not one of objects that are written once, even if another right creates
+    some there. A single name that is created stays: nobody swaps it, whatever a wider pattern says.
+    """
+    written = [one for one in statements if one.demand is not Demand.NOTHING]
+    swap = {name for one in written if one.demand is Demand.SWAP for name in one.names}
+    once = {name for one in written for name in one.names} - swap
+    folders = tuple(name.removesuffix("*") for name in swap if name.endswith("*"))
+    return tuple(sorted(name for name in once if not (name.endswith("*") and name.startswith(folders)))), tuple(
+        sorted(swap)
+    )
+
+
 def s3_names(pattern: str) -> str:
     """A pattern of the chalicefile as S3 writes it: a prefix covers everything behind it.
 

@@ -24,7 +24,10 @@ OBJECTS: Final[Mapping[str, str]] = {
     "document": f"records/{_RECORD}/documents/{_ENTRY}",
     "event": f"journal/events/2026-11-23/10/00/{_RECORD}.0",
     "log": "journal/log/checkpoint",
+    "log tile": "journal/log/tile/0/000",
+    "dated checkpoint": "journal/log/checkpoints/2026-11-23/100000.0000000000000001",
     "record index": f"journal/records/{_RECORD}/x.1",
+    "reconciliation": "journal/reconciliation",
     "configuration": "configuration/clients/lab",
     "issuers": "configuration/issuers/psc",
     "pseudonym": "configuration/pseudonym",
@@ -35,6 +38,10 @@ OBJECTS: Final[Mapping[str, str]] = {
     "revoked": "revoked/20261123T1000/x",
 }
 """One object of each kind at rest (architecture.md, "At rest")."""
+
+
+LOCATE: Final = "locate"
+"""Every role may ask the buckets that it reaches where they are: it does at each start."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -76,6 +83,8 @@ def _granted(deployment: Deployment) -> Iterator[Cell]:
         for key, operations in rights.keys.items():
             for one in operations:
                 yield Cell(role, f"key {key}", one)
+        for bucket in {bucket for pattern in rights.store for bucket in deployment.buckets.of_pattern(pattern)}:
+            yield Cell(role, f"bucket {bucket}", LOCATE)
 
 
 IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -119,6 +128,9 @@ def _allowed(deployment: Deployment, access: Access) -> Iterator[Cell]:
             for told, call in (*FORBIDDEN, *([FOR_GOOD] if name.startswith(KEPT) else [])):
                 if access.object(role, call, bucket, name):
                     yield Cell(role, kind, told)
+        for bucket in deployment.buckets.names:
+            if access.object(role, Call("s3:GetBucketLocation", on_bucket=True), bucket, ""):
+                yield Cell(role, f"bucket {bucket}", LOCATE)
         for key in KeyName:
             for right in KeyOperation:
                 if access.key(role, key, right):

@@ -8,7 +8,7 @@ from typing import Any, Final
 from iac.derive.deployment import Deployment, Function
 from iac.derive.keys import is_signing
 from iac.derive.routes import check_disjoint, cron_of, path_regex
-from iac.derive.stores import Demand, DerivationError, StoreStatement
+from iac.derive.stores import DerivationError, StoreStatement, conditional_names
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreOperation
 from sceau_schemas.infrastructure import ScalewayInfrastructure
@@ -126,11 +126,8 @@ def _statements(own: Iterable[StoreStatement]) -> list[dict[str, Any]]:
 
 
 def _conditional(statements: Iterable[StoreStatement], bucket: str) -> dict[str, list[str]]:
-    """The names of `bucket` that may only be written once, and those that may also be swapped."""
-    written = [one for one in statements if one.bucket == bucket and one.demand is not Demand.NOTHING]
-    swap = {name for one in written if one.demand is Demand.SWAP for name in one.names}
-    once = {name for one in written for name in one.names} - swap
-    return {"once": sorted(once), "swap": sorted(swap)}
+    once, swap = conditional_names(one for one in statements if one.bucket == bucket)
+    return {"once": list(once), "swap": list(swap)}
 
 
 def _function(deployment: Deployment, function: Function) -> dict[str, Any]:

@@ -131,7 +131,7 @@ LINES: dict[str, list[Line]] = {
             POLICY,
             "policy.Statement.*",
             (extended("Action", "s3:DeleteObjectVersion"),),
-            lambda v, s: right(v, s) and " delete " in s["Sid"],
+            lambda v, s: right(v, s) and "s3:DeleteObject" in s["Action"],
         ),
         Line(
             POLICY,

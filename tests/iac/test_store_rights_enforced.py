@@ -50,7 +50,7 @@ def granted(deployment: Deployment, role: str) -> set[tuple[str, str]]:
     """The (kind, call) pairs that must get through: the role's cells, as calls."""
     found = set()
     for cell in expected(deployment):
-        if cell.role != role or cell.what.startswith("key "):
+        if cell.role != role or cell.what.startswith(("key ", "bucket ")):
             continue
         match cell.operation:
             case "read":
@@ -99,6 +99,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[users.Site]:
     with users.running(tmp_path_factory.mktemp("aws")) as site:
         users.make_users(site, ROLES)
         furnish(site, hosted.deployment(hosted.AWS))
+        in_buckets: dict[str, list[dict[str, Any]]] = {}
         for body in hosted.aws_templates()["service"]["Resources"].values():
             if body["Type"] == "AWS::IAM::Role":
                 [held] = body["Properties"]["Policies"]
@@ -108,9 +109,14 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[users.Site]:
                     if one["Effect"] == "Allow" and all(action.startswith("s3:") for action in one["Action"])
                 ]
                 name = body["Properties"]["RoleName"].removeprefix("dmp-")
-                site.directory().put_user_policy(
-                    UserName=name, PolicyName="rights", PolicyDocument=users.as_document(statements)
-                )
+                document = users.as_document(statements)
+                if len(document) <= users.LARGEST_FOR_A_USER:
+                    site.directory().put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=document)
+                else:
+                    for bucket, own in users.by_bucket(statements, name).items():
+                        in_buckets.setdefault(bucket, []).extend(own)
+        for bucket, own in in_buckets.items():
+            site.client().put_bucket_policy(Bucket=bucket, Policy=users.as_document(own))
         yield site
 
 
