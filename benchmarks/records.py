@@ -55,10 +55,15 @@ def nobodies(count: int) -> list[Patient]:
     return [replace(PATIENTS["amarante"], ins_value=body + ins_key(body)) for body in bodies]
 
 
-def cda(patient: Patient, unique_id: str, *, kind: str = "biology", when: datetime = _SOUGHT_DAY) -> SampleDocument:
-    """A small structured document."""
-    author, structure = AUTHORS["biologist"], STRUCTURES["laboratory"]
-    return sample_document(kind, patient=patient, author=author, structure=structure, when=when, unique_id=unique_id)
+def cda(
+    patient: Patient, unique_id: str, *, kind: str = "biology", when: datetime = _SOUGHT_DAY, structure: int = 0
+) -> SampleDocument:
+    """A small structured document. `structure`: of many that publish into a record; 0 is the laboratory."""
+    authors, where = list(AUTHORS.values()), STRUCTURES["laboratory"]
+    if structure:
+        where = replace(where, identifier=f"1{structure:09}")
+    author = authors[structure % len(authors)] if structure else AUTHORS["biologist"]
+    return sample_document(kind, patient=patient, author=author, structure=where, when=when, unique_id=unique_id)
 
 
 def large_cda(patient: Patient, unique_id: str) -> SampleDocument:
@@ -117,7 +122,9 @@ class RecordWriter:
         tag = self._records.commit(Dossier(_head(own, patient, 1), _commits(1)), replacing=None)
         sought = self._template(patient, "imaging", _SOUGHT_DAY)
         others = [
-            self._template(patient, _OTHER_KINDS[number % len(_OTHER_KINDS)], _SOUGHT_DAY - timedelta(days=9 * number))
+            self._template(
+                patient, _OTHER_KINDS[number % len(_OTHER_KINDS)], _SOUGHT_DAY - timedelta(days=9 * number), number
+            )
             for number in range(2, _TEMPLATES)
         ]
         content = _Content()
@@ -138,8 +145,8 @@ class RecordWriter:
         self._records.commit(dossier, replacing=Loaded(Dossier(_head(own, patient, entries), _commits(entries)), tag))
         return WrittenRecord(patient, own, tuple(readable))
 
-    def _template(self, patient: Patient, kind: str, when: datetime) -> Submission:
-        document = cda(patient, f"urn:uuid:{uuid.uuid4()}", kind=kind, when=when)
+    def _template(self, patient: Patient, kind: str, when: datetime, structure: int = 0) -> Submission:
+        document = cda(patient, f"urn:uuid:{uuid.uuid4()}", kind=kind, when=when, structure=structure)
         body = json.dumps(provide_bundle([document], patient=patient, when=when, set_id=_oid())).encode()
         return parse_submission(
             parse_resource(body, Bundle), accepted_ins_systems=self._accepted, strict=False, received=when
@@ -186,6 +193,8 @@ class _Content:
         master = StoredIdentifier(system="urn:ietf:rfc:3986", value=f"urn:uuid:{uuid.uuid4()}")
         own_set = StoredIdentifier(system=master.system, value=_oid())
         resource = {**document.resource, "masterIdentifier": {"system": master.system, "value": master.value}}
+        made = updated - len(self.entries) * 3_600_000
+        when = (f"{made}/{made + 999}",)
         row = EntryRow(
             id=entry_id,
             now=EntryVersion(version=1, updated=updated, event=_EVENT, status="current", labels=document.labels),
@@ -197,7 +206,12 @@ class _Content:
             author_professionals=document.author_professionals,
             depositor="laboratory",
             depositor_structures=document.author_structures,
-            terms={**document.terms, "identifier": (f"{master.system}|{master.value}",)},
+            terms={
+                **document.terms,
+                "identifier": (f"{master.system}|{master.value}",),
+                "date": when,
+                "creation": when,
+            },
         )
         set_row = SetRow(
             id=set_id,

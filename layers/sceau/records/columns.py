@@ -79,8 +79,11 @@ class Columns:
         return self.numbers.get(name) or _nothing(self.count)
 
     def values(self, number: int) -> Values:
-        """The values that a number stands for."""
-        text = self.pool[number]
+        """The values that a number stands for. Raises RecordDamaged."""
+        try:
+            text = self.pool[number]
+        except IndexError:
+            raise RecordDamaged("a column of the dossier names what is not there") from None
         return tuple(text.split(_VALUES)) if text else ()
 
     def holding(self, name: str, accepts: Callable[[Values], bool], rows: Sequence[int]) -> Sequence[int]:
@@ -152,8 +155,8 @@ class Columns:
                 at += count * _CELL_BYTES
         except (struct.error, ValueError):
             raise RecordDamaged("the columns of a table are not of their format") from None
-        if any(len(column) != count or (count and max(column) >= len(pool)) for column in numbers.values()):
-            raise RecordDamaged("a column of the dossier is cut, or names what is not there")
+        if any(len(column) != count for column in numbers.values()):
+            raise RecordDamaged("a column of the dossier is cut")
         return cls(count, pool, numbers), at
 
 

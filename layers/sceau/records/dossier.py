@@ -36,6 +36,13 @@ def clear_part(object_names: Iterable[str]) -> bytes:
     return _CLEAR_FIRST_LINE + b"".join([name.encode() + b"\n" for name in object_names]) + b"\n"
 
 
+def _listing(clear: bytes, name: str) -> bytes:
+    """The clear part that lists one more name."""
+    lines = clear.split(b"\n")
+    insort(lines, name.encode(), 1, len(lines) - 2)  # between the first line and the empty one
+    return b"\n".join(lines)
+
+
 def names_digest(clear: bytes) -> bytes:
     """SHA-256 of the clear part: what the encryption context binds."""
     return hashlib.sha256(clear).digest()
@@ -137,12 +144,10 @@ class Dossier:
 
     def with_entry(self, row: EntryRow, blob: bytes) -> Dossier:
         """One more document entry. Raises DuplicateIdentifier."""
-        names = list(self.object_names)
-        insort(names, row.document.object_name)
         return replace(
             self,
             entries=self.entries.added(row, blob),
-            clear=clear_part(names),
+            clear=_listing(self.clear, row.document.object_name),
             identifiers=self._claimed(row.id, row.identifiers),
         )
 
