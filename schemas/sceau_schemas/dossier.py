@@ -112,6 +112,28 @@ class EntryRow(Stored):
         )
 
 
+class ShownDocument(BaseModel):
+    """Of a document, what its entry shows."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    form: Literal["Binary", "Bundle"] = "Binary"
+
+
+class ShownEntry(BaseModel):
+    """What of an entry's row fills its DocumentReference: a search shows hundreds, and needs no more of their rows.
+
+    Other members are passed over: nothing is written from this.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+    id: Id
+    now: EntryVersion
+    document: ShownDocument
+    replaces: tuple[Id, ...] = ()
+
+
 class FolderVersion(Stored):
     """An earlier version of a folder. It had the first `size` of the row's entries: a folder only grows."""
 

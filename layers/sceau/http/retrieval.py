@@ -222,12 +222,12 @@ class Retrieval:
         return Answer(200, content, document.content_type, headers)
 
     def _found(self, dossier: Dossier, places: Sequence[int], act: Act) -> Sequence[Json | Written]:
-        rows, record_id = dossier.entries.rows_at(places), dossier.record_id
+        entries, record_id = dossier.entries, dossier.record_id
         if act is Act.FIND_IDENTIFIER:
-            return [technical_identifier(row, record_id=record_id) for row in rows]
+            return [technical_identifier(row, record_id=record_id) for row in entries.rows_at(places)]
         return [
             fill_entry(row, kept, record_id=record_id, origin=self._origin)
-            for row, kept in zip(rows, dossier.entries.blobs_at(places), strict=True)
+            for row, kept in zip(entries.shown_at(places), entries.blobs_at(places), strict=True)
         ]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import Generic, TypeVar
 
@@ -19,12 +19,13 @@ from sceau.records.columns import Columns
 from sceau.records.errors import DuplicateIdentifier, RecordDamaged
 from sceau.records.ids import decode_id, encode_id
 from sceau.records.packing import find_aligned, pack, read_numbers, unpack, write_numbers
-from sceau_schemas.dossier import EntryRow, SetRow
+from sceau_schemas.dossier import EntryRow, SetRow, ShownEntry
 
 _COUNT = struct.Struct("<I")
 _ID_BYTES = 16
 
 RowT = TypeVar("RowT", EntryRow, SetRow)
+ReadT = TypeVar("ReadT", EntryRow, SetRow, ShownEntry)
 
 
 class PackedTable(Generic[RowT]):
@@ -68,7 +69,7 @@ class PackedTable(Generic[RowT]):
 
     def id_at(self, position: int) -> str:
         """The id of the row in a place."""
-        return encode_id(self._ids[position * _ID_BYTES : (position + 1) * _ID_BYTES])
+        return encode_id(self._raw_id(position))
 
     def ids(self) -> list[str]:
         """All ids, in order of arrival."""
@@ -78,11 +79,13 @@ class PackedTable(Generic[RowT]):
         """All rows, in order of arrival. Raises RecordDamaged."""
         return self._parsed([self._rows[begin:end] for begin, end in _bounds(self._row_lengths)], range(len(self)))
 
-    def rows_at(self, positions: Iterable[int]) -> list[RowT]:
+    def rows_at(self, positions: Sequence[int]) -> list[RowT]:
         """The rows in some places. Raises RecordDamaged."""
-        wanted = list(positions)
-        ends = [0, *accumulate(self._row_lengths)]
-        return self._parsed([self._rows[ends[one] : ends[one + 1]] for one in wanted], wanted)
+        return self._parsed(self._packed_at(positions), positions)
+
+    def shown_at(self, positions: Sequence[int]) -> list[ShownEntry]:
+        """Of the entries in some places, what fills their resources. Raises RecordDamaged."""
+        return self._checked(_SHOWN, self._packed_at(positions), positions)
 
     def row(self, row_id: str) -> RowT | None:
         """One row, or None. Raises RecordDamaged."""
@@ -170,15 +173,25 @@ class PackedTable(Generic[RowT]):
             table.columns, end = Columns.decode(data, end, count)
         return table, end
 
-    def _parsed(self, packed: list[bytes], positions: Iterable[int]) -> list[RowT]:
+    def _packed_at(self, positions: Sequence[int]) -> list[bytes]:
+        ends = [0, *accumulate(self._row_lengths)]
+        return [self._rows[ends[one] : ends[one + 1]] for one in positions]
+
+    def _parsed(self, packed: list[bytes], positions: Sequence[int]) -> list[RowT]:
+        return self._checked(_list_adapter(self._model), packed, positions)
+
+    def _checked(self, adapter: TypeAdapter[list[ReadT]], packed: list[bytes], positions: Sequence[int]) -> list[ReadT]:
         data = b"[" + b",".join([unpack(one) for one in packed]) + b"]"
         try:
-            rows: list[RowT] = _list_adapter(self._model).validate_json(data)
+            rows = adapter.validate_json(data)
         except ValidationError:
             raise RecordDamaged("a row of the dossier is not of its format") from None
-        if [row.id for row in rows] != [self.id_at(position) for position in positions]:
+        if [decode_id(row.id) for row in rows] != [self._raw_id(position) for position in positions]:
             raise RecordDamaged("a row of the dossier stands under another id")
         return rows
+
+    def _raw_id(self, position: int) -> bytes:
+        return self._ids[position * _ID_BYTES : (position + 1) * _ID_BYTES]
 
 
 def _bounds(lengths: array[int]) -> Iterable[tuple[int, int]]:
@@ -198,6 +211,9 @@ _ADAPTERS: dict[type, TypeAdapter[list[EntryRow]] | TypeAdapter[list[SetRow]]] =
     EntryRow: TypeAdapter(list[EntryRow]),
     SetRow: TypeAdapter(list[SetRow]),
 }
+
+
+_SHOWN = TypeAdapter(list[ShownEntry])
 
 
 def _list_adapter(model: type[RowT]) -> TypeAdapter[list[RowT]]:

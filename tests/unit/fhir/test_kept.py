@@ -14,7 +14,8 @@ from sceau.fhir.kept import fill_entry, keep_entry, parsed
 from sceau.fhir.parse import Written, parse_json, write_json
 from sceau.fhir.rules import IS_ARCHIVED
 from sceau.records.errors import RecordDamaged
-from sceau_schemas.dossier import EntryRow
+from sceau.records.ids import entry_uuid
+from sceau_schemas.dossier import EntryRow, ShownEntry
 
 OTHER = {"url": "urn:other", "valueString": "x"}
 ARCHIVED = {"url": IS_ARCHIVED, "valueBoolean": True}
@@ -87,6 +88,15 @@ def test_only_what_can_change_is_a_hole() -> None:
     assert names == [b"id", b"version", b"updated", b"extension", b"url", b"subject", b"uuid", b"status", b"labels"]
     one = resource_of(relatesTo=[{"code": "replaces", "target": {"reference": "x"}}])
     assert b"\x00target0\x00" in keep_entry(one)
+
+
+@pytest.mark.parametrize("archived", [None, True])
+def test_what_a_search_reads_of_a_row_fills_it_likewise(archived: bool | None) -> None:
+    own, kept = row(archived), keep_entry(resource_of())
+    shown = ShownEntry.model_validate_json(own.model_dump_json(exclude_defaults=True))
+    whole = fill_entry(own, kept, record_id=RECORD, origin=ORIGIN)
+    assert fill_entry(shown, kept, record_id=RECORD, origin=ORIGIN) == whole
+    assert parsed(whole)["identifier"][0]["value"] == f"urn:uuid:{entry_uuid(own.id)}"
 
 
 def test_a_hole_that_nothing_fills_is_damage() -> None:

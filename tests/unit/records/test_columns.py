@@ -100,6 +100,14 @@ def test_what_a_set_says_of_itself() -> None:
     assert FACTS not in made
 
 
+def test_what_is_shown_of_a_row_is_the_rows() -> None:
+    rows = [changed(entry(number), {"archived": True}, {"type": ("t",)}) for number in (1, 2, 3)]
+    table = PackedTable.of(EntryRow, [(row, b"{}") for row in rows])
+    assert table.rows_at([2, 0]) == [rows[2], rows[0]]
+    for shown, row in zip(table.shown_at([2, 0]), (rows[2], rows[0]), strict=True):
+        assert (shown.id, shown.now, shown.replaces, shown.document.form) == (row.id, row.now, row.replaces, "Binary")
+
+
 def test_only_entries_have_columns_at_rest() -> None:
     table = PackedTable(SetRow).added(a_set(1, an_id(2)), b"{}")
     assert table.columns == Columns()
