@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -153,6 +154,15 @@ def test_a_published_example_is_refused_for_its_reason(
     for problem in caught.value.problems:
         assert PUBLISHED_INS not in problem.text
         assert CORRECTED_INS not in problem.text
+
+
+def test_every_published_example_is_judged_here_and_listed_in_the_page(shared: Path) -> None:
+    folder = shared / "corpus" / "pdsm"
+    published = {path.relative_to(folder).as_posix() for path in folder.rglob("*.json")}
+    assert published == {SET, ALONE, ANSWER, REPAIRED_SET, REPAIRED_ENTRY}
+    page = (Path(__file__).resolve().parents[2] / "docs" / "conformance.md").read_text("utf-8")
+    table = page.partition("## The published examples")[2].partition("\n## ")[0]
+    assert {name.removesuffix(".json") for name in published} == set(re.findall(r"^\| `([^`]+)`", table, re.MULTILINE))
 
 
 def test_the_example_of_td2_is_accepted_once_ins_and_document_are_true(shared: Path) -> None:
