@@ -38,14 +38,19 @@ def counted(record_property: Callable[[str, object], None]) -> Callable[[int], N
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how many cases the exhaustive tests went through."""
+    """Tell how many cases the exhaustive tests went through, and who found what was tampered with."""
     cases: Counter[str] = Counter()
+    found: list[str] = []
     for report in terminalreporter.stats.get("passed", []):
         for name, number in report.user_properties:
             if name == "cases":
                 cases[report.location[0]] += number
+            elif name == "found":
+                found.append(str(number))
     for module, number in sorted(cases.items()):
         terminalreporter.write_line(f"{module}: {number} cases")
+    for line in found:
+        terminalreporter.write_line(f"found: {line}")
 
 
 @pytest.fixture(scope="session")

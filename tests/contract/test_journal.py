@@ -24,6 +24,7 @@ from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
 from sceau.audit.facts import EventFacts
 from sceau.audit.ids import event_name, event_time, parse_event_name
 from sceau.audit.journal import SENDINGS, Journal, JournalEvent, JournalReader
+from sceau.audit.log.entries import entry_of
 from sceau.audit.retention import AHEAD
 from sceau.envelope import contexts
 from sceau.envelope.batch import BatchOpener, BatchSealer
@@ -112,7 +113,8 @@ def test_an_event_rests_before_append_returns_and_reads_back_byte_for_byte(stand
     assert stand.names() == [event_name(RECORD, event_id)]
     assert event_time(event_id) == stand.clock()
     event = stand.reader.read(RECORD, event_id)
-    assert event == JournalEvent(RECORD, event_id, event_bytes(RETRIEVAL, event_id), event.opening, 7)
+    entry = entry_of(event_name(RECORD, event_id), stand.object(RECORD, event_id))
+    assert event == JournalEvent(RECORD, event_id, event_bytes(RETRIEVAL, event_id), event.opening, 7, entry)
     assert stand.store.count(StoreOperation.CREATE_LOCKED) == 1
 
 

@@ -149,6 +149,7 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
     ),
     "journal/records/": frozenset({StoreOperation.CREATE}),
     "journal/reconciliation": frozenset({StoreOperation.REPLACE}),
+    "journal/locks": frozenset({StoreOperation.REPLACE}),
     "configuration/pseudonym": frozenset({StoreOperation.CREATE}),
     "configuration/log-seed": frozenset({StoreOperation.REPLACE}),
     "configuration/": frozenset({StoreOperation.REPLACE, StoreOperation.DELETE}),
@@ -159,7 +160,14 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
 }
 """How each kind of object changes (architecture.md, "At rest"); the first pattern that covers a name decides."""
 
-MAY_BE_ABSENT = ("records/*/dossier", "configuration/", "journal/log/", "journal/reconciliation", "probe/")
+MAY_BE_ABSENT = (
+    "records/*/dossier",
+    "configuration/",
+    "journal/log/",
+    "journal/reconciliation",
+    "journal/locks",
+    "probe/",
+)
 """Names that may be read without knowing that they were ever written; all others are learnt from an object."""
 
 MAY_BE_FORGOTTEN = ("replay/", "journal/records/", "probe/")

@@ -36,6 +36,7 @@ OBJECTS = {
     "dated checkpoint": "journal/log/checkpoints/2026-11-23/100000.0000000000000001",
     "record index": f"journal/records/{RECORD}/x.1",
     "reconciliation": "journal/reconciliation",
+    "locks": "journal/locks",
     "configuration": "configuration/clients/lab",
     "issuers": "configuration/issuers/psc",
     "pseudonym": "configuration/pseudonym",
@@ -80,7 +81,9 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     | {("log tile", "create-locked"), ("dated checkpoint", "create-locked"), ("log seed", "replace")}
     | {("reconciliation", "read"), ("reconciliation", "replace")},
     "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
-    | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")},
+    | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
+    | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
+    | {("locks", "read"), ("locks", "replace")},
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -97,7 +100,11 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
 
 TOOL_STORE: set[tuple[str, str]] = {
     (kind, operation) for kind in _CONFIGURATION for operation in ("read", "list", "replace")
-} | {(kind, operation) for kind in ("event", *_LOG, "record index", "reconciliation") for operation in ("read", "list")}
+} | {
+    (kind, operation)
+    for kind in ("event", *_LOG, "record index", "reconciliation", "locks")
+    for operation in ("read", "list")
+}
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
 NOT_BUILT_YET = {"rewrap", "backup"}
@@ -189,7 +196,7 @@ def test_operations_hold_no_key_that_opens_health_data(chalicefile: Chalicefile,
     assert allowed_keys(rights, keys) == TOOL_KEYS
 
 
-def test_only_upkeep_deletes_and_nobody_changes_a_lock(chalicefile: Chalicefile) -> None:
+def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) -> None:
     granted = {
         (name, pattern, operation)
         for name, function in chalicefile.functions.items()
@@ -201,13 +208,17 @@ def test_only_upkeep_deletes_and_nobody_changes_a_lock(chalicefile: Chalicefile)
         ("upkeep", "records/*/documents/", "delete"),
         ("upkeep", "replay/", "delete"),
         ("upkeep", "revoked/", "delete"),
+        ("upkeep", "journal/events/", "extend-lock"),
+        ("upkeep", "journal/log/tile/", "extend-lock"),
+        ("upkeep", "journal/log/checkpoints/", "extend-lock"),
     }
 
 
 def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> None:
     upkeep = chalicefile.functions["upkeep"]
     assert upkeep.keys == {}
-    assert {pattern for pattern, operations in upkeep.store.items() if "read" in operations} == {"records/*/dossier"}
+    read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
+    assert read == {"records/*/dossier", "journal/locks"}
 
 
 def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile, keys: KeyService) -> None:

@@ -25,6 +25,7 @@ from sceau.audit.ids import (
     minute_prefix,
     parse_event_name,
 )
+from sceau.audit.log.entries import LogEntry, entry_of
 from sceau.audit.retention import clocks_agree, lock_end
 from sceau.envelope import contexts
 from sceau.envelope.batch import BatchOpener, BatchSealer
@@ -127,13 +128,15 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class JournalEvent:
-    """An event as read: the AuditEvent's exact bytes, the opening of its commitment, the dossier version it saw."""
+    """An event as read: the AuditEvent's exact bytes, the opening of its commitment, the dossier version it saw, and
+    the entry that the log has of it, once it is sealed."""
 
     record_id: str
     event_id: str
     data: bytes
     opening: bytes
     dossier_version: int
+    entry: LogEntry
 
 
 class JournalReader:
@@ -163,7 +166,7 @@ class JournalReader:
         except (ObjectStoreError, KeyServiceError) as error:
             raise JournalUnavailable("an event could not be read") from error
         opening, data = sealed.decode(opened.plaintext, carried.commitment)
-        return JournalEvent(record_id, event_id, data, opening, carried.dossier_version)
+        return JournalEvent(record_id, event_id, data, opening, carried.dossier_version, entry_of(name, message))
 
     def event_ids(
         self, record_id: str, start: datetime, end: datetime, *, after: str | None = None, newest_first: bool = False

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import urllib3
 
+from sceau.audit.log.errors import LogError
 from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
 from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, register_clients, trust_issuers
+from sceau.cli.log import add_log_commands
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
@@ -44,6 +46,7 @@ _ONE_SENTENCE = (
     ObjectStoreError,
     KeyServiceError,
     HostRefused,
+    LogError,
 )
 
 
@@ -78,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
     # As Ctrl-C: what was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from sceau.http.upkeep import Report, Upkeep
+from sceau.http.upkeep import Report, upkeep_of
 from sceau.records.repository import dossier_name
 from sceau.stage import Stage
 
@@ -28,7 +28,7 @@ def add_upkeep_command(
 
 def _run(stage: Stage) -> int:
     runtime = stage.runtime(_FUNCTION)
-    report = Upkeep(runtime.store, runtime.clock).run()
+    report = upkeep_of(runtime).run()
     _print(report)
     complaints = _complaints(report)
     for complaint in complaints:
@@ -44,6 +44,8 @@ def _print(report: Report) -> None:
         ("documents", report.documents),
     ):
         print(f"{what:<16}{tally.swept:>8}{tally.kept:>8}{'' if tally.finished else '  not all were looked at'}")
+    locks = report.locks
+    print(f"{'locks':<16}{locks.extended:>8}{locks.looked - locks.extended:>8}  made longer, and long enough")
     print(f"in {report.seconds:.2f} s")
 
 
@@ -56,6 +58,8 @@ def _complaints(report: Report) -> list[str]:
         f"{dossier_name(record)} is gone; nothing of that record was deleted"
         for record in report.documents.without_dossier
     ]
+    if report.locks.unlocked:
+        said.append(f"objects of the journal that had no lock: {report.locks.unlocked}; they have one now")
     if report.failed:
         said.append(f"calls that the store did not answer: {report.failed}; run it again")
     return said

@@ -6,9 +6,11 @@ disturb nobody, and a run that dies is gone on with: see `sceau.audit.log.sealer
 
 from __future__ import annotations
 
+import secrets
 from datetime import timedelta
 from typing import Final
 
+from sceau.audit.log.identity import Identities
 from sceau.audit.log.sealer import Sealer
 from sceau.http.chalice_app import Task
 from sceau.http.log import LogEvent, log
@@ -21,6 +23,11 @@ LONGEST_RUN: Final = timedelta(seconds=50)
 def log_origin(origin: str) -> str:
     """The name of a stage's log, from the stage's origin: the schema-less address below which it would be served."""
     return f"{origin.partition('://')[2]}/journal"
+
+
+def identities_of(runtime: Runtime) -> Identities:
+    """The log's keys, with the rights of `runtime`."""
+    return Identities(runtime.store, runtime.keys, random_bytes=secrets.token_bytes)
 
 
 def sealer_of(runtime: Runtime) -> Sealer:

@@ -1,7 +1,8 @@
-"""The function `upkeep`: by schedule, deletes what is over. It holds no key, and no right but to list and to delete.
+"""The function `upkeep`: by schedule, deletes what is over, and makes locks last as long as records live.
 
-A run ends by itself, well before its function's time is over, and what it did not get to, later runs will. If it dies
-in the middle, nothing is half done: each deletion stands for itself. Two runs at once disturb nobody.
+It holds no key, and has no right but to list, to delete, and to lock for longer. A run ends by itself, well before its
+function's time is over, and what it did not get to, later runs will. If it dies in the middle, nothing is half done:
+each deletion and each lock stands for itself. Two runs at once disturb nobody.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sceau.audit.log.extending import LockKeeper, Locks, LocksTally
 from sceau.http.chalice_app import Task
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.identity import replay, revocation
-from sceau.objects.ports import ImmutableObjects
+from sceau.objects.ports import ImmutableObjects, ObjectStore
 from sceau.records.ids import encode_id
+from sceau.records.repository import dossier_name
 from sceau.records.sweep import Budget, RecordsTally, Tally, sweep_documents, sweep_marks
 
 LONGEST_RUN: Final = timedelta(minutes=4)
-"""A third for each kind of object: a flood of one must not keep the others waiting. The function may run longer."""
+"""A quarter for each kind of object: a flood of one must not keep the others waiting. The function may run longer."""
 
 MOST_MARKS: Final = 100_000
 """Marks of one kind that a run deletes."""
@@ -37,6 +40,7 @@ class Report:
     replay: Tally
     revoked: Tally
     documents: RecordsTally
+    locks: LocksTally
     seconds: float
 
     def figures(self) -> dict[str, int | float]:
@@ -48,6 +52,9 @@ class Report:
         return figures | {
             "dossiers_damaged": len(self.documents.damaged),
             "dossiers_missing": len(self.documents.without_dossier),
+            "locks_looked_at": self.locks.looked,
+            "locks_extended": self.locks.extended,
+            "locks_absent": self.locks.unlocked,
             "failed": self.failed,
             "finished": self.finished,
             "seconds": self.seconds,
@@ -56,26 +63,29 @@ class Report:
     @property
     def failed(self) -> int:
         """Objects and listings for which the store did not answer."""
-        return self.replay.failed + self.revoked.failed + self.documents.failed
+        return self.replay.failed + self.revoked.failed + self.documents.failed + self.locks.failed
 
     @property
     def finished(self) -> bool:
         """Whether everything was looked at."""
-        return self.replay.finished and self.revoked.finished and self.documents.finished
+        parts = (self.replay, self.revoked, self.documents, self.locks)
+        return all(part.finished for part in parts)
 
 
 class Upkeep:
-    """Sweeps a stage's store. `random_bytes` chooses the record that a run begins with."""
+    """Sweeps a stage's store, and has its locks kept. `random_bytes` chooses the record that a sweep begins with."""
 
     def __init__(
         self,
         store: ImmutableObjects,
         clock: Callable[[], datetime],
+        keeper: LockKeeper,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
         self._clock = clock
+        self._keeper = keeper
         self._random_bytes = random_bytes
 
     def run(self) -> Report:
@@ -85,19 +95,39 @@ class Upkeep:
         def is_over(name: str) -> bool:
             return replay.is_sweepable(name, started)
 
-        def budget(deletions: int, thirds: int) -> Budget:
-            return Budget(deletions, started + LONGEST_RUN * thirds / 3, self._clock)
+        def budget(deletions: int, quarters: int) -> Budget:
+            return Budget(deletions, started + LONGEST_RUN * quarters / 4, self._clock)
 
         marks = sweep_marks(self._store, replay.PREFIX, is_over, budget(MOST_MARKS, 1))
         revoked = sweep_marks(self._store, revocation.PREFIX, is_over, budget(MOST_MARKS, 2))
         first = encode_id(self._random_bytes(16))
         documents = sweep_documents(self._store, budget(MOST_DOCUMENTS, 3), start=first)
-        return Report(marks, revoked, documents, round((self._clock() - started).total_seconds(), 3))
+        locks = self._keeper.run(started + LONGEST_RUN)
+        return Report(marks, revoked, documents, locks, round((self._clock() - started).total_seconds(), 3))
+
+
+def record_lives(store: ObjectStore, record_id: str) -> bool:
+    """Whether a record lives: it has a dossier. Whoever ends a record, years after its closure, deletes that first."""
+    name = dossier_name(record_id)
+    return next(iter(store.list(name)), None) == name
+
+
+def locks_of(runtime: Runtime) -> Locks:
+    """What must be locked on a stage, with the rights of `runtime`."""
+    store = runtime.store
+    retention = timedelta(days=runtime.spec.retention_days)
+    return Locks(store, clock=runtime.clock, retention=retention, lives=lambda record: record_lives(store, record))
+
+
+def upkeep_of(runtime: Runtime) -> Upkeep:
+    """The upkeep of a stage, with the rights of `runtime`."""
+    keeper = LockKeeper(runtime.store, locks_of(runtime), clock=runtime.clock)
+    return Upkeep(runtime.store, runtime.clock, keeper)
 
 
 def build(runtime: Runtime) -> Task:
     """The function's task: one run, logged."""
-    upkeep = Upkeep(runtime.store, runtime.clock)
+    upkeep = upkeep_of(runtime)
 
     def task() -> dict[str, int | float]:
         report = upkeep.run()
@@ -108,6 +138,8 @@ def build(runtime: Runtime) -> Task:
             # `sceau upkeep run` names them.
             damaged, missing = figures["dossiers_damaged"], figures["dossiers_missing"]
             log(LogEvent.DAMAGED, function=runtime.function, dossiers_damaged=damaged, dossiers_missing=missing)
+        if report.locks.unlocked:
+            log(LogEvent.DAMAGED, function=runtime.function, locks_absent=report.locks.unlocked)
         if report.failed:
             log(LogEvent.UNAVAILABLE, function=runtime.function, failed=report.failed)
         return figures

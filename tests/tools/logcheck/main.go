@@ -1,4 +1,4 @@
-// gofsck: tessera's fsck library with a real exit code, no hang, and a JSON-free one-line verdict.
+// logcheck: Tessera's fsck library on a log, with a real exit status. One line: OK, or FAIL and why.
 package main
 
 import (
@@ -10,64 +10,70 @@ import (
 	"strings"
 	"time"
 
-	fnote "github.com/transparency-dev/formats/note"
+	"github.com/transparency-dev/formats/note"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/fsck"
 )
 
+const longest = 160
+
+func fail(err error) {
+	text := err.Error()
+	if len(text) > longest {
+		text = text[:longest] + "..."
+	}
+	fmt.Println("FAIL", strings.ReplaceAll(text, "\n", " "))
+	os.Exit(1)
+}
+
+func leaves(bundle []byte) (hashes [][]byte, err error) {
+	entries := &api.EntryBundle{}
+	if err = entries.UnmarshalText(bundle); err != nil {
+		return nil, err
+	}
+	for _, entry := range entries.Entries {
+		hashes = append(hashes, rfc6962.DefaultHasher.HashLeaf(entry))
+	}
+	return
+}
+
 func main() {
-	u := flag.String("url", "", "file:///abs/dir or http://")
-	vk := flag.String("vkey", "", "verifier key text")
-	origin := flag.String("origin", "", "origin")
-	to := flag.Duration("timeout", 60*time.Second, "limit")
-	n := flag.Uint("n", 4096, "workers: must exceed the number of bad tiles or the library hangs")
+	address := flag.String("url", "", "file:///folder or http://")
+	vkey := flag.String("vkey", "", "verifier key")
+	origin := flag.String("origin", "", "origin, if it is not the key's name")
+	limit := flag.Duration("timeout", 60*time.Second, "how long it may take")
+	workers := flag.Uint("n", 4096, "workers: must outnumber the bad tiles, or the library hangs")
 	flag.Parse()
-	die := func(err error) {
-		s := err.Error()
-		if len(s) > 160 {
-			s = s[:160] + "..."
-		}
-		fmt.Println("FAIL", strings.ReplaceAll(s, "\n", " "))
-		os.Exit(1)
-	}
-	l, err := url.Parse(*u)
+	place, err := url.Parse(*address)
 	if err != nil {
-		die(err)
+		fail(err)
 	}
-	var src fsck.Fetcher = &client.FileFetcher{Root: l.Path}
-	if l.Scheme != "file" {
-		if src, err = client.NewHTTPFetcher(l, nil); err != nil {
-			die(err)
+	var source fsck.Fetcher = &client.FileFetcher{Root: place.Path}
+	if place.Scheme != "file" {
+		if source, err = client.NewHTTPFetcher(place, nil); err != nil {
+			fail(err)
 		}
 	}
-	v, err := fnote.NewVerifier(strings.TrimSpace(*vk))
+	verifier, err := note.NewVerifier(strings.TrimSpace(*vkey))
 	if err != nil {
-		die(err)
+		fail(err)
 	}
 	if *origin == "" {
-		*origin = v.Name()
-	}
-	hash := func(b []byte) (r [][]byte, err error) {
-		eb := &api.EntryBundle{}
-		if err = eb.UnmarshalText(b); err != nil {
-			return nil, err
-		}
-		for _, e := range eb.Entries {
-			r = append(r, rfc6962.DefaultHasher.HashLeaf(e))
-		}
-		return r, nil
+		*origin = verifier.Name()
 	}
 	done := make(chan error, 1)
-	go func() { done <- fsck.New(*origin, v, src, hash, fsck.Opts{N: *n}).Check(context.Background()) }()
+	go func() {
+		done <- fsck.New(*origin, verifier, source, leaves, fsck.Opts{N: *workers}).Check(context.Background())
+	}()
 	select {
 	case err := <-done:
 		if err != nil {
-			die(err)
+			fail(err)
 		}
 		fmt.Println("OK")
-	case <-time.After(*to):
-		die(fmt.Errorf("timeout (library deadlock or slow source)"))
+	case <-time.After(*limit):
+		fail(fmt.Errorf("timeout (the library hangs, or the source is slow)"))
 	}
 }

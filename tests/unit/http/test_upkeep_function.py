@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,20 @@ from hypothesis import given, strategies as st
 
 from fakes.clock import ManualClock
 from fakes.objects import Fault, MemoryStore, PolicingStore, on
+from sceau.audit.log.extending import LockKeeper, Locks
 from sceau.cli.schedule import scheduled_event
 from sceau.cli.serve import load_app
 from sceau.http import log, upkeep
 from sceau.http.chalice_app import ScheduledApp, TaskFailed
 from sceau.http.runtime import Runtime
-from sceau.http.upkeep import LONGEST_RUN, Upkeep, build
+from sceau.http.upkeep import LONGEST_RUN, Upkeep, build, record_lives
 from sceau.identity.errors import Replayed
 from sceau.identity.replay import SWEEP_MARGIN, MarkKind, ReplayMarks, minute_of
 from sceau.identity.revocation import RevocationList, revoke
 from sceau.keys.errors import KeyRightDenied
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectRightDenied
+from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import encode_id
 from sceau.records.repository import document_name, dossier_name
@@ -46,6 +49,13 @@ class NoKeys:
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"upkeep called the key service: {name}")
+
+
+def upkeep_on(
+    store: ObjectStore, clock: ManualClock, random_bytes: Callable[[int], bytes] = secrets.token_bytes
+) -> Upkeep:
+    locks = Locks(store, clock=clock, retention=timedelta(days=3653), lives=lambda record: record_lives(store, record))
+    return Upkeep(store, clock, LockKeeper(store, locks, clock=clock), random_bytes=random_bytes)
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +148,9 @@ def test_a_run_sweeps_marks_and_documents_with_the_rights_of_the_function_and_wi
         "documents_kept": 2,
         "dossiers_damaged": 1,
         "dossiers_missing": 1,
+        "locks_looked_at": 0,
+        "locks_extended": 0,
+        "locks_absent": 0,
         "failed": 0,
         "finished": True,
         "seconds": 0.0,
@@ -172,14 +185,14 @@ def test_a_listing_that_fails_keeps_nothing_else_from_being_swept(
 ) -> None:
     stay = furnish(store, clock)
     store.faults = lambda call: fault if call.operation is StoreOperation.LIST and call.name == prefix else None
-    report = Upkeep(runtime.store, clock).run()
+    report = upkeep_on(runtime.store, clock).run()
     assert report.failed == 1
     assert not report.finished
     left = set(store.inner.list(""))
     assert set(stay) <= left
     assert {name for name in left - set(stay) if not name.startswith(prefix)} == set()
     store.faults = lambda _: None
-    assert Upkeep(runtime.store, clock).run().finished
+    assert upkeep_on(runtime.store, clock).run().finished
     assert sorted(store.inner.list("")) == stay
 
 
@@ -192,7 +205,7 @@ def test_a_flood_of_marks_does_not_keep_documents_from_being_swept(
     store.replace(dossier_name(RECORD), listing(RECORD), expected=None)
     clock.advance(2 * DAY)
     store.waits = lambda _: clock.advance(timedelta(seconds=1))
-    report = Upkeep(runtime.store, clock).run()
+    report = upkeep_on(runtime.store, clock).run()
     assert 0 < report.replay.swept < 500
     assert not report.replay.finished
     assert report.documents.swept == 1
@@ -214,7 +227,7 @@ def test_a_run_begins_with_a_record_chosen_at_random(
         store.create(name, b"")
         store.replace(dossier_name(record), listing(record), expected=None)
     clock.advance(2 * DAY)
-    report = Upkeep(store, clock, random_bytes=lambda size: chosen[:size]).run()
+    report = upkeep_on(store, clock, random_bytes=lambda size: chosen[:size]).run()
     assert report.documents.swept == 1
     assert names[first] not in list(store.inner.list(""))
 
@@ -237,7 +250,7 @@ def test_a_replay_is_refused_up_to_its_expiry_whenever_upkeep_runs(
     marks = ReplayMarks(store)
     marks.claim(MarkKind.PROOF, end, "proof")
     clock.now = end + timedelta(seconds=swept_before)
-    Upkeep(store, clock).run()
+    upkeep_on(store, clock).run()
     if clock.now - timedelta(seconds=behind) < end:  # where it would still be accepted
         with pytest.raises(Replayed):
             marks.claim(MarkKind.PROOF, end, "proof")
@@ -250,7 +263,7 @@ def test_a_revoked_token_stays_revoked_up_to_its_expiry(after: timedelta, before
     store = PolicingStore(MemoryStore(clock))
     revoke(store, "jti", end)
     clock.now = end - timedelta(seconds=before)
-    Upkeep(store, clock).run()
+    upkeep_on(store, clock).run()
     assert RevocationList(store).is_revoked("jti", end, clock())
 
 
@@ -277,8 +290,12 @@ def test_it_can_neither_open_nor_read_a_document_nor_delete_or_change_anything_e
             runtime.store.replace(name, b"", expected=None)
         with pytest.raises(ObjectRightDenied):
             runtime.store.create(name, b"")
-    with pytest.raises(ObjectRightDenied):
-        runtime.store.list("journal/events/")
+    for name in (event, "journal/log/checkpoint"):
+        with pytest.raises(ObjectRightDenied):
+            runtime.store.read(name)
+    for prefix in ("configuration/", "journal/records/", "journal/"):
+        with pytest.raises(ObjectRightDenied):
+            runtime.store.list(prefix)
     assert list(store.inner.list("")) == before
 
 

@@ -17,6 +17,10 @@ class LogDamaged(LogError):
     """Objects of the log contradict each other. Nothing may be signed until somebody has looked."""
 
 
+class NotLogged(LogError):
+    """The newest checkpoint does not hold the event yet: it will, within a minute or so."""
+
+
 class LogUnavailable(LogError):
     """Store or key service did not answer. The next run takes up what this one left."""
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sceau.audit.ids import EVENTS_PREFIX, event_time, parse_event_name
+from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.entries import decode_entry, entry_of, name_digest
 from sceau.audit.log.reading import LogReader
 from sceau.audit.log.report import Report
@@ -105,8 +106,9 @@ class EventSource:
         return found
 
     def _entries_from(self, index: int, state: LogState, log: LogReader) -> Iterator[bytes]:
-        for number in range(index // WIDTH, state.size // WIDTH):
-            yield from log.entries(number, state.size)
+        numbers = range(index // WIDTH, state.size // WIDTH)
+        for entries in called_ahead(self._pool, lambda number: log.entries(number, state.size), numbers):
+            yield from entries
         yield from state.edge.entries
 
     def _gather_slice(self, names: Sequence[str]) -> _Slice:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from typing import Final
 
 from sceau.audit.ids import EVENTS_PREFIX
+from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.entries import name_digest
 from sceau.audit.log.gathering import digests_in, is_event
 from sceau.audit.log.places import RECONCILIATION
@@ -26,7 +28,7 @@ from sceau.objects.errors import ObjectAbsent, ObjectChanged
 from sceau.objects.ports import ObjectStore
 
 EVENTS_PER_RUN: Final = 4096
-BUNDLES_PER_RUN: Final = 4096
+BUNDLES_PER_RUN: Final = 1024
 REST: Final = timedelta(hours=1)
 """How long after the end of a pass the next one begins."""
 
@@ -81,12 +83,13 @@ class Found:
 
 
 class Reconciler:
-    """Looks at some old events per run. What the store raises passes."""
+    """Looks at some old events per run. What the store raises passes; `pool` reads ahead."""
 
-    def __init__(self, store: ObjectStore, log: LogReader, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: ObjectStore, log: LogReader, *, clock: Callable[[], datetime], pool: Executor) -> None:
         self._store = store
         self._log = log
         self._clock = clock
+        self._pool = pool
 
     def look(self, state: LogState, report: Report) -> Found | None:
         """Look at the next events before the window; None when there is nothing to do now."""
@@ -125,7 +128,7 @@ class Reconciler:
     def _search(self, place: Place, state: LogState) -> Place:
         """Read on in the log for the names that are left, as far as one run may."""
         left = {name_digest(name): name for name in place.left}
-        bundles, budget = state.size // WIDTH, BUNDLES_PER_RUN
+        bundles = state.size // WIDTH
         forward, back, first = place.forward, place.back, place.first
 
         def is_in(entries: Iterable[bytes]) -> bool:
@@ -136,12 +139,16 @@ class Reconciler:
 
         if is_in(state.edge.entries):
             first = bundles if first < 0 else first
-        while left and forward < bundles and budget:
-            if is_in(self._log.entries(forward, state.size)):
-                first = forward if first < 0 else min(first, forward)
-            forward, budget = forward + 1, budget - 1
-        while left and back < min(place.begin, bundles) and budget:
-            if is_in(self._log.entries(back, state.size)):
-                first = back if first < 0 else min(first, back)
-            back, budget = back + 1, budget - 1
+        numbers = chain(range(forward, bundles), range(back, min(place.begin, bundles)))
+        bundles_ahead = called_ahead(
+            self._pool, lambda number: self._log.entries(number, state.size), islice(numbers, BUNDLES_PER_RUN)
+        )
+        while left and (entries := next(bundles_ahead, None)) is not None:
+            number = forward if forward < bundles else back
+            if is_in(entries):
+                first = number if first < 0 else min(first, number)
+            if forward < bundles:
+                forward += 1
+            else:
+                back += 1
         return replace(place, left=tuple(left.values()), forward=forward, back=back, first=first)

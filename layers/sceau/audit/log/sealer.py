@@ -109,7 +109,7 @@ class _Run:
         self._keeper = StateKeeper(store, self._log, signer.identity)
         self._source = EventSource(store, clock=clock, retention=retention, pool=pool)
         self._publisher = Publisher(store, clock=clock, retention=retention, pool=pool)
-        self._reconciler = Reconciler(store, self._log, clock=clock)
+        self._reconciler = Reconciler(store, self._log, clock=clock, pool=pool)
 
     def seal(self, most: int, until: datetime | None) -> None:
         """What another run left, what is new, and some of what is old."""

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from sceau.audit.ids import EVENTS_PREFIX, NO_RECORD, event_time, parse_event_name
-from sceau.audit.log.entries import NO_COMMITMENT, LogEntry, decode_entry, name_digest
+from sceau.audit.log.entries import NO_COMMITMENT, decode_entry
+from sceau.audit.log.pairing import Pair, Pairing
 from sceau.audit.log.places import index_name
 from sceau.audit.retention import CLOCK_TOLERANCE
 from sceau.audit.verify.findings import Findings
@@ -26,20 +26,8 @@ from sceau.envelope.errors import MessageRefused
 from sceau.envelope.header import claimed_context
 from sceau.objects.ports import Kept
 
-STEP = 1024
-"""Names that are listed before the next entries are read."""
-
 SLICE = 64
 """Events that one thread reads before it takes more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """An entry and its event's object."""
-
-    index: int
-    entry: LogEntry
-    kept: Kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,88 +42,60 @@ class Version:
 class EventsCheck:
     """Takes entries as the tree's check reads them, and compares. `retention`: how long events are locked at least.
 
-    When it has finished, `entries` holds those whose event was not found, by the digest of its name, `events` those
-    that have no entry, `twice` the indexes of entries that repeat the one that is named with them.
+    When it has finished, `pairing` holds the entries whose event was not found, and the events that have no entry.
     """
 
     def __init__(self, source: Source, retention: timedelta, findings: Findings, pool: Executor) -> None:
-        self.entries: dict[bytes, tuple[int, LogEntry]] = {}
-        self.events: dict[bytes, Kept] = {}
-        self.twice: list[tuple[int, int]] = []
         self.paired = 0
         self.index_sum = 0
         """Of the SHA-256 of all names that the index by record must have, as numbers: order does not matter to it."""
+        self.pairing: Pairing[Kept] = Pairing(self._events())
         self._source = source
         self._retention = retention
         self._findings = findings
         self._pool = pool
-        self._pairs: list[Pair] = []
-        self._listing: Iterator[Kept] | None = None
         self._versions: dict[str, Version] = {}
 
     def add(self, first: int, entries: list[bytes]) -> None:
         """Compare a bundle's entries, of which the first has this index in the log."""
         for number, data in enumerate(entries, first):
             try:
-                entry = decode_entry(data)
+                self.pairing.add(number, decode_entry(data))
             except ValueError as error:
                 self._findings.add(f"entry {number}", str(error))
-                continue
-            kept = self.events.pop(entry.name_sha256, None)
-            if kept is not None:
-                self._pairs.append(Pair(number, entry, kept))
-            elif entry.name_sha256 in self.entries:
-                self.twice.append((number, self.entries[entry.name_sha256][0]))
-            else:
-                self.entries[entry.name_sha256] = (number, entry)
-        while len(self.entries) > len(self.events) and self._list():
-            continue
-        if len(self._pairs) >= STEP:
-            self._compare()
+        self._compare(self.pairing.found())
 
     def finish(self) -> None:
         """List what is left of the journal, and compare what is left to compare."""
-        while self._list():
-            self._compare()
-        self._compare()
+        for pairs in self.pairing.rest():
+            self._compare(pairs)
 
-    def _list(self) -> bool:
-        """Take some more names from the listing; False at its end."""
-        if self._listing is None:
-            self._listing = self._source.kept(EVENTS_PREFIX)
-        some = list(islice(self._listing, STEP))
-        for kept in some:
+    def _events(self) -> Iterator[tuple[str, Kept]]:
+        for kept in self._source.kept(EVENTS_PREFIX):
             try:
                 parse_event_name(kept.name)
             except ValueError:
                 self._findings.add(kept.name, "is no event's name")
                 continue
-            digest = name_digest(kept.name)
-            known = self.entries.pop(digest, None)
-            if known is None:
-                self.events[digest] = kept
-            else:
-                self._pairs.append(Pair(*known, kept))
-        return bool(some)
+            yield kept.name, kept
 
-    def _compare(self) -> None:
-        pairs, self._pairs = self._pairs, []
+    def _compare(self, pairs: list[Pair[Kept]]) -> None:
         self.paired += len(pairs)
         slices = [pairs[at : at + SLICE] for at in range(0, len(pairs), SLICE)]
         for found in self._pool.map(self._check_slice, slices):
             for pair, version in found:
-                record, event_id = parse_event_name(pair.kept.name)
-                self._check_version(pair.kept.name, record, event_time(event_id), version)
+                record, event_id = parse_event_name(pair.event.name)
+                self._check_version(pair.event.name, record, event_time(event_id), version)
                 self.index_sum += number_of(index_name(record, event_id, pair.index))
 
-    def _check_slice(self, pairs: list[Pair]) -> list[tuple[Pair, int]]:
+    def _check_slice(self, pairs: list[Pair[Kept]]) -> list[tuple[Pair[Kept], int]]:
         return [(pair, self._check(pair)) for pair in pairs]
 
-    def _check(self, pair: Pair) -> int:
+    def _check(self, pair: Pair[Kept]) -> int:
         """Compare an event's object with its entry; return the dossier version that it says, 0 if none."""
-        name, entry = pair.kept.name, pair.entry
+        name, entry = pair.event.name, pair.entry
         due = event_time(parse_event_name(name)[1]) + self._retention
-        check_written_once(self._source, pair.kept, due, self._findings)
+        check_written_once(self._source, pair.event, due, self._findings)
         message = self._source.read(name)
         if message is None:
             self._findings.add(name, f"is gone: entry {pair.index} of the log is of it")

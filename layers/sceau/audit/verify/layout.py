@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from datetime import datetime
+from itertools import islice
 
+from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.places import CHECKPOINT, DATED, LOG, PENDING, TILES, VKEYS, parse_dated, tile_name
 from sceau.audit.log.tiles import ENTRIES, HEIGHT, WIDTH, Tile, hashes_at, parse_path, split_bundle, tile_at
 from sceau.audit.verify.findings import Findings
 from sceau.audit.verify.sources import Source
 from sceau.objects.ports import Kept
+
+SLICE = 64
+"""Objects that one thread looks at before it takes more."""
 
 _ALONE = frozenset({CHECKPOINT, PENDING, VKEYS})
 
@@ -18,22 +24,36 @@ class LayoutCheck:
     """Checks the objects of a log of `size`; `begun` tells whether one of another size is in the making.
 
     Full tiles, bundles and dated checkpoints are written once, and locked at least until `due` (where the source can
-    tell). Partial ones are checked against the tiles that they became part of.
+    tell). Partial ones are checked against the tile that they are the beginning of while that is not full; those of
+    full tiles, of which there are more than anything else and which nobody needs, only `with_old_partials`.
     """
 
     def __init__(
-        self, source: Source, size: int, begun: Callable[[int], bool], due: datetime, findings: Findings
+        self,
+        source: Source,
+        size: int,
+        begun: Callable[[int], bool],
+        due: datetime,
+        findings: Findings,
+        *,
+        with_old_partials: bool,
     ) -> None:
         self._source = source
         self._size = size
         self._begun = begun
         self._due = due
         self._findings = findings
-        self._whole: tuple[Tile, bytes | None] | None = None
+        self._with_old_partials = with_old_partials
 
-    def check(self) -> None:
-        """Look at everything that is kept below the log's prefix."""
-        for kept in self._source.kept(LOG):
+    def check(self, pool: Executor) -> None:
+        """Look at everything that is kept below the log's prefix; `pool` does so with several at a time."""
+        listing = self._source.kept(LOG)
+        slices = iter(lambda: list(islice(listing, SLICE)), [])
+        for _ in called_ahead(pool, self._check_slice, slices):
+            continue
+
+    def _check_slice(self, some: Sequence[Kept]) -> None:
+        for kept in some:
             if kept.name.startswith(TILES):
                 self._check_tile(kept)
             elif kept.name.startswith(DATED):
@@ -60,11 +80,9 @@ class LayoutCheck:
     def _check_partial(self, name: str, tile: Tile) -> None:
         """A partial tile of some time is the beginning of what the tile holds now."""
         now = tile_at(tile.level, tile.index, hashes_at(0, self._size))
-        if now == tile:
-            return  # checked with the tree
-        if self._whole is None or self._whole[0] != now:
-            self._whole = (now, self._source.read(tile_name(now)))
-        whole, data = self._whole[1], self._source.read(name)
+        if now == tile or (now.full and not self._with_old_partials):
+            return  # checked with the tree, or nobody's any more
+        whole, data = self._source.read(tile_name(now)), self._source.read(name)
         if whole is not None and data != beginning(whole, tile):
             self._findings.add(name, f"is not the beginning of {tile_name(now)}")
 

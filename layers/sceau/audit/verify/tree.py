@@ -6,8 +6,10 @@ One pass over the log, in its order; memory does not grow with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
+from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.hashes import Frontier, leaf_hash, root_of
 from sceau.audit.log.places import tile_name
 from sceau.audit.log.tiles import ENTRIES, HEIGHT, WIDTH, Tile, hashes_at, levels, split_bundle, tile_at
@@ -25,13 +27,17 @@ class Claim:
 
 
 class TreeCheck:
-    """Checks the log of `size` entries as it reads it, and the `claims`, which come in the order of their sizes."""
+    """Checks the log of `size` entries as it reads it, and the `claims`, which come in the order of their sizes.
 
-    def __init__(self, source: Source, size: int, claims: Iterator[Claim], findings: Findings) -> None:
+    `pool` reads ahead.
+    """
+
+    def __init__(self, source: Source, size: int, claims: Iterator[Claim], findings: Findings, pool: Executor) -> None:
         self._source = source
         self._size = size
         self._claims = claims
         self._findings = findings
+        self._pool = pool
         self._frontier = Frontier()
         self._rows: list[list[bytes]] = [[] for _ in range(levels(size))]
         self._next = next(claims, None)
@@ -43,12 +49,11 @@ class TreeCheck:
         """
         whole = True
         self._check_claims()
-        for index in range(-(-self._size // WIDTH)):
-            tile = tile_at(ENTRIES, index, self._size)
-            entries = self._entries(tile)
+        for bundle, data, hashes in called_ahead(self._pool, self._read, range(-(-self._size // WIDTH))):
+            entries = self._entries(bundle, data)
             whole = whole and entries is not None
             if entries is not None and whole:
-                self._add(tile, [leaf_hash(entry) for entry in entries])
+                self._add(bundle, [leaf_hash(entry) for entry in entries], hashes)
             yield entries
         if whole:
             self._check_partial()
@@ -61,8 +66,13 @@ class TreeCheck:
                     f"was signed for {claim.size} entries, and the log has {self._size}: it was cut, or rolled back",
                 )
 
-    def _entries(self, tile: Tile) -> list[bytes] | None:
-        data = self._source.read(tile_name(tile))
+    def _read(self, index: int) -> tuple[Tile, bytes | None, bytes | None]:
+        """A bundle, its bytes, and those of the tile of its entries' hashes."""
+        bundle = tile_at(ENTRIES, index, self._size)
+        tile = Tile(0, index, bundle.width)
+        return bundle, self._source.read(tile_name(bundle)), self._source.read(tile_name(tile))
+
+    def _entries(self, tile: Tile, data: bytes | None) -> list[bytes] | None:
         if data is None:
             self._findings.add(tile_name(tile), "is missing: the log's entries can't be read")
             return None
@@ -72,8 +82,8 @@ class TreeCheck:
             self._findings.add(tile_name(tile), str(error))
             return None
 
-    def _add(self, bundle: Tile, leaves: Sequence[bytes]) -> None:
-        self._check_tile(Tile(0, bundle.index, bundle.width), leaves)
+    def _add(self, bundle: Tile, leaves: Sequence[bytes], hashes: bytes | None) -> None:
+        self._compare(Tile(0, bundle.index, bundle.width), hashes, leaves)
         root = root_of(leaves) if bundle.full else b""
         if bundle.full and (self._next is None or self._next.size > self._frontier.size + WIDTH):
             self._frontier.append(root, HEIGHT)
@@ -99,7 +109,9 @@ class TreeCheck:
                 self._check_tile(Tile(level, hashes_at(level, self._size) // WIDTH, len(row)), row)
 
     def _check_tile(self, tile: Tile, hashes: Sequence[bytes]) -> None:
-        data = self._source.read(tile_name(tile))
+        self._compare(tile, self._source.read(tile_name(tile)), hashes)
+
+    def _compare(self, tile: Tile, data: bytes | None, hashes: Sequence[bytes]) -> None:
         if data == b"".join(hashes):
             return
         if data is None:

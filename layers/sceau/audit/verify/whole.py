@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sceau.audit.ids import event_name, event_time, parse_event_name
+from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.checkpoints import Checkpoint, open_checkpoint
 from sceau.audit.log.entries import name_digest
 from sceau.audit.log.errors import NoteRefused
@@ -60,7 +61,8 @@ class Verification:
 class Verifier:
     """Verifies one log. `keys` are the auditor's, never the store's. `retention`: how long events are locked.
 
-    `with_events`: whether the events are there too. `pool` makes what runs calls that don't wait for one another.
+    `with_events`: whether the events are there too. `with_old_partials`: see `LayoutCheck`. `pool` makes what runs
+    calls that don't wait for one another.
     Raises LogUnavailable when the source does not answer: that says nothing of the log.
     """
 
@@ -73,6 +75,7 @@ class Verifier:
         now: datetime,
         retention: timedelta,
         with_events: bool = True,
+        with_old_partials: bool = False,
         pool: Callable[[], Executor] = lambda: ThreadPoolExecutor(THREADS),
     ) -> None:
         self._source = source
@@ -81,6 +84,7 @@ class Verifier:
         self._now = now
         self._retention = retention
         self._with_events = with_events
+        self._with_old_partials = with_old_partials
         self._pool = pool
         self._findings = Findings()
         self._dated: tuple[datetime, int] | None = None
@@ -94,12 +98,19 @@ class Verifier:
             return Verification(None, None, 0, 0, 0, self._findings)
         due = due_end(None, self._now, self._retention, lives=True)
         with self._pool() as pool:
-            tree = TreeCheck(self._source, checkpoint.size, self._claims(checkpoint), self._findings)
+            tree = TreeCheck(self._source, checkpoint.size, self._claims(checkpoint, pool), self._findings, pool)
             events = EventsCheck(self._source, self._retention, self._findings, pool)
             for number, entries in enumerate(tree.bundles()):
                 if entries is not None and self._with_events:
                     events.add(number * WIDTH, entries)
-            LayoutCheck(self._source, checkpoint.size, self._begun, due, self._findings).check()
+            LayoutCheck(
+                self._source,
+                checkpoint.size,
+                self._begun,
+                due,
+                self._findings,
+                with_old_partials=self._with_old_partials,
+            ).check(pool)
             waiting = 0
             if self._with_events:
                 events.finish()
@@ -128,11 +139,11 @@ class Verifier:
                 continue
         return None
 
-    def _claims(self, checkpoint: Checkpoint) -> Iterator[Claim]:
+    def _claims(self, checkpoint: Checkpoint, pool: Executor) -> Iterator[Claim]:
         """Every checkpoint that is signed for this log: those given, the dated copies, the newest; by size."""
         given = sorted(self._given(), key=lambda claim: claim.size)
         newest = [Claim(checkpoint.size, checkpoint.root, CHECKPOINT)]
-        return heapq.merge(given, self._copies(checkpoint), newest, key=lambda claim: claim.size)
+        return heapq.merge(given, self._copies(checkpoint, pool), newest, key=lambda claim: claim.size)
 
     def _given(self) -> Iterator[Claim]:
         for earlier in self._earlier:
@@ -144,9 +155,9 @@ class Verifier:
             self._checkpoints += 1
             yield Claim(found.size, found.root, earlier.place)
 
-    def _copies(self, checkpoint: Checkpoint) -> Iterator[Claim]:
+    def _copies(self, checkpoint: Checkpoint, pool: Executor) -> Iterator[Claim]:
         last = 0
-        for kept in self._source.kept(DATED):
+        for kept, data in called_ahead(pool, lambda one: (one, self._source.read(one.name)), self._source.kept(DATED)):
             try:
                 date, size = parse_dated(kept.name)
             except ValueError:
@@ -154,7 +165,7 @@ class Verifier:
             if size > checkpoint.size and self._begun(size):
                 continue  # it came after the one that is verified
             try:
-                found, _ = open_checkpoint(self._source.read(kept.name) or b"", self._keys)
+                found, _ = open_checkpoint(data or b"", self._keys)
             except NoteRefused as error:
                 self._findings.add(kept.name, str(error))
                 continue
@@ -189,16 +200,16 @@ class Verifier:
 
     def _tell_missing(self, events: EventsCheck, size: int) -> None:
         """Say of each entry without its event what became of it: it repeats another, or its event is gone."""
-        for later, earlier in events.twice:
+        for later, earlier in events.pairing.twice:
             self._findings.add(f"entry {later}", f"repeats entry {earlier}: one event was logged twice")
-        if not events.entries:
+        if not events.pairing.entries:
             return
-        indexes = {index: digest for digest, (index, _) in events.entries.items()}
+        indexes = {index: digest for digest, (index, _) in events.pairing.entries.items()}
         repeated: dict[bytes, int] = {}
         for number in range(-(-size // WIDTH)):
             for index, entry in enumerate(self._bundle(number, size) or (), number * WIDTH):
                 digest = digest_of(entry)
-                if digest in events.entries and index not in indexes:
+                if digest in events.pairing.entries and index not in indexes:
                     repeated.setdefault(digest, index)
         names = self._names_of(indexes)
         for index, digest in sorted(indexes.items()):
@@ -225,7 +236,7 @@ class Verifier:
         """Say which events the log should hold and does not; return how many are merely too young for it."""
         limit = self._dated[0] - SEALED_WITHIN if self._dated else self._now
         waiting = 0
-        for kept in events.events.values():
+        for kept in events.pairing.events.values():
             if event_time(parse_event_name(kept.name)[1]) < limit:
                 self._findings.add(kept.name, "is an event that the log does not hold")
             else:

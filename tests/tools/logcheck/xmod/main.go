@@ -1,4 +1,5 @@
-// govfy VKEY LEAFFILE: note signature, one inclusion proof, one consistency proof; x/mod only.
+// xmod FILE: checks what a JSON file holds with golang.org/x/mod alone: two signed notes of one log, one inclusion proof
+// in the newer one, one consistency proof from the older to the newer. Prints what it found good; FAIL and status 1 else.
 package main
 
 import (
@@ -12,62 +13,66 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 )
 
-type in struct {
+type input struct {
 	VKeys         []string
+	Origin        string
 	Old, New      string // signed notes
 	Index         int64
 	Entry         []byte
 	Incl, Consist []string
 }
 
-func hs(ss []string) (r []tlog.Hash) {
-	for _, s := range ss {
-		h, err := tlog.ParseHash(s)
-		chk(err)
-		r = append(r, h)
-	}
-	return
-}
-func chk(err error) {
+func check(err error) {
 	if err != nil {
 		fmt.Println("FAIL", err)
 		os.Exit(1)
 	}
 }
-func tree(msg string, vs note.Verifiers, origin string) (n int64, h tlog.Hash) {
-	nt, err := note.Open([]byte(msg), vs)
-	chk(err)
-	l := strings.SplitN(nt.Text, "\n", 4) // tlog.ParseTree wants "go.sum database tree": parse C2SP by hand
-	if len(l) < 4 || l[0] != origin {
-		chk(fmt.Errorf("origin %q", l[0]))
+
+func hashes(texts []string) (found []tlog.Hash) {
+	for _, text := range texts {
+		hash, err := tlog.ParseHash(text)
+		check(err)
+		found = append(found, hash)
 	}
-	_, err = fmt.Sscanf(l[1], "%d", &n)
-	chk(err)
-	b, err := base64.StdEncoding.DecodeString(l[2])
-	chk(err)
-	copy(h[:], b)
-	fmt.Printf("note ok: size %d, %d verified, %d unverified signature(s)\n", n, len(nt.Sigs), len(nt.UnverifiedSigs))
 	return
 }
-func main() {
-	var i in
-	b, err := os.ReadFile(os.Args[1])
-	chk(err)
-	chk(json.Unmarshal(b, &i))
-	var vs []note.Verifier
-	for _, k := range i.VKeys {
-		v, err := note.NewVerifier(k)
-		if err != nil {
-			fmt.Printf("NewVerifier(%s...): %v\n", k[:34], err)
-			continue
-		}
-		vs = append(vs, v)
+
+// tree opens a note and parses its checkpoint (tlog.ParseTree wants the Go checksum database's own first line).
+func tree(signed string, verifiers note.Verifiers, origin string) (size int64, root tlog.Hash) {
+	opened, err := note.Open([]byte(signed), verifiers)
+	check(err)
+	lines := strings.SplitN(opened.Text, "\n", 4)
+	if len(lines) < 4 || lines[0] != origin {
+		check(fmt.Errorf("origin %q", lines[0]))
 	}
-	vl := note.VerifierList(vs...)
-	n1, h1 := tree(i.Old, vl, "audit.example.org/log1")
-	n2, h2 := tree(i.New, vl, "audit.example.org/log1")
-	chk(tlog.CheckRecord(hs(i.Incl), n2, h2, i.Index, tlog.RecordHash(i.Entry)))
+	_, err = fmt.Sscanf(lines[1], "%d", &size)
+	check(err)
+	decoded, err := base64.StdEncoding.DecodeString(lines[2])
+	check(err)
+	copy(root[:], decoded)
+	fmt.Printf("note ok: size %d, %d verified, %d unverified signature(s)\n", size, len(opened.Sigs), len(opened.UnverifiedSigs))
+	return
+}
+
+func main() {
+	var in input
+	data, err := os.ReadFile(os.Args[1])
+	check(err)
+	check(json.Unmarshal(data, &in))
+	var verifiers []note.Verifier
+	for _, text := range in.VKeys {
+		verifier, err := note.NewVerifier(text)
+		if err != nil {
+			continue // x/mod knows Ed25519 only
+		}
+		verifiers = append(verifiers, verifier)
+	}
+	list := note.VerifierList(verifiers...)
+	oldSize, oldRoot := tree(in.Old, list, in.Origin)
+	newSize, newRoot := tree(in.New, list, in.Origin)
+	check(tlog.CheckRecord(hashes(in.Incl), newSize, newRoot, in.Index, tlog.RecordHash(in.Entry)))
 	fmt.Println("inclusion ok")
-	chk(tlog.CheckTree(hs(i.Consist), n2, h2, n1, h1))
+	check(tlog.CheckTree(hashes(in.Consist), newSize, newRoot, oldSize, oldRoot))
 	fmt.Println("consistency ok")
 }

@@ -118,7 +118,15 @@ class LogStand:
     def verify(self, *earlier: bytes) -> Verification:
         kept = [Earlier(f"kept {number}", note) for number, note in enumerate(earlier)]
         source = LiveSource(self.memory)
-        return Verifier(source, self.vkeys, earlier=kept, now=self.clock(), retention=RETENTION, pool=Inline).verify()
+        return Verifier(
+            source,
+            self.vkeys,
+            earlier=kept,
+            now=self.clock(),
+            retention=RETENTION,
+            with_old_partials=True,
+            pool=Inline,
+        ).verify()
 
     def require_good(self, *earlier: bytes, events: int | None = None) -> Verification:
         """Everything verifies, and the log has so many events."""
