@@ -68,6 +68,20 @@ class IheIua(_Issued):
     person_id: Id | None = None  # the record-id of the one patient
 
 
+EventId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+
+
+class EmergencyClaims(_Issued):
+    """How a professional entered in an emergency. `event`: the audit event of the declaration; `until`: its end."""
+
+    mode: Literal["bris_de_glace", "centre_15"]
+    event: EventId
+    until: Seconds
+    reason_given: bool = False
+    unable_to_consent: bool = False
+    immediate_risk: bool = False
+
+
 ShortCode = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 
 
@@ -75,7 +89,7 @@ class SceauClaims(_Issued):
     """What IUA has no claim for: the kind of actor, all structures that a client works for, and what access asks of a
     professional's practice (sectors TRE_R02, specialties TRE_R38, role TRE_R85, whether they regulate at a centre 15).
 
-    `secret`: a minor's connexion secrète.
+    `secret`: a minor's connexion secrète. `emergency`: absent in the normal mode.
     """
 
     kind: ActorKindName
@@ -85,6 +99,7 @@ class SceauClaims(_Issued):
     role: ShortCode | None = None
     regulates: bool = False
     secret: bool = False
+    emergency: EmergencyClaims | None = None
 
 
 class Extensions(_Issued):

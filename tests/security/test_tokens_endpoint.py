@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from unit.identity.identity_world import (
     TOKEN_URL,
     World,
     client,
+    event_id,
     key_of,
 )
 
@@ -66,7 +68,7 @@ def refused(world: World, form: dict[str, str], error: OAuthError, reason: Reaso
     assert len(world.traces) == traces + 1
     assert world.traces[-1].outcome is TokenOutcome.REFUSED
     assert world.traces[-1].reason is reason
-    assert refusal.event_id == f"event-{len(world.traces)}"
+    assert refusal.event_id == event_id(len(world.traces))
     assert refusal.nonce is not None
     assert len(world.marks()) == marks + 2
     assert world.refusals == {}
@@ -362,7 +364,14 @@ def test_no_registration_whatever_it_says_opens_another_level_or_health_data_to_
     registered = Client.model_construct(
         client_id="x", name="x", kind=kind, keys=(), scopes=(ceiling,), grants=("client_credentials",)
     )
-    asked = Asked({"grant_type": "client_credentials", "scope": scope}, KnownClient(registered, ()), "", None, None)
+    asked = Asked(
+        {"grant_type": "client_credentials", "scope": scope},
+        KnownClient(registered, ()),
+        "",
+        None,
+        None,
+        datetime.now(UTC),
+    )
     with pytest.raises(OAuthRefusal) as refusal:
         grants.requested_scopes(asked)
     assert refusal.value.error is OAuthError.INVALID_SCOPE
@@ -436,7 +445,7 @@ def test_a_revoked_token_is_refused_everywhere_within_30_seconds(world: World) -
     token = world.issue(world.form()).access_token
     world.call(token, "POST")
     event = world.revoke(world.form(token=token))
-    assert event == f"event-{len(world.traces)}"
+    assert event == event_id(len(world.traces))
     assert world.traces[-1].act is TokenAct.REVOKE
     world.advance(30)
     with pytest.raises(Exception, match="revoked"):

@@ -109,12 +109,16 @@ class Identifier:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What a professional declared to break the glass, and until when (aware, exclusive) it serves."""
+    """What a professional declared to enter in an emergency, and until when (aware, exclusive) it serves.
+
+    `event`: the audit event that recorded it; for traces and notices only, it never decides.
+    """
 
     until: datetime
     reason_given: bool
     unable_to_consent: bool
     immediate_risk: bool
+    event: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,23 @@ def is_medecin_traitant(actor: Actor, record: RecordFacts) -> bool:
     )
 
 
+def entitled(mode: Mode, profession: str | None, *, regulates: bool) -> Reason | None:
+    """Why a profession can't enter in a mode, whatever the record; None when it may ask. CSP L. 1111-17 I.
+
+    `regulates`: what the identity provider says (Pro Santé Connect's Acces_Regulation_Medicale).
+    """
+    if mode is Mode.BRIS_DE_GLACE and profession not in HEALTH_PROFESSIONS:
+        return Reason.DENIED_PROFESSION
+    if mode is Mode.CENTRE_15 and (profession != MEDECIN or not regulates):
+        return Reason.DENIED_NOT_REGULATING
+    return None
+
+
 def breaking_glass(actor: Actor, record: RecordFacts, now: datetime) -> Reason:
     """CSP L. 1111-17 I: a health professional, a person unable to express their will, immediate risk, no opposition."""
-    if actor.profession not in HEALTH_PROFESSIONS:
-        return Reason.DENIED_PROFESSION
+    denied = entitled(Mode.BRIS_DE_GLACE, actor.profession, regulates=actor.regulates)
+    if denied is not None:
+        return denied
     told = actor.declaration
     if told is None or not (told.reason_given and told.unable_to_consent and told.immediate_risk and now < told.until):
         return Reason.DENIED_NOT_DECLARED
@@ -99,8 +112,9 @@ def breaking_glass(actor: Actor, record: RecordFacts, now: datetime) -> Reason:
 
 def _regulating(actor: Actor, record: RecordFacts) -> Reason:
     """CSP L. 1111-17 I: the regulating doctor of the centre 15, unless the holder opposed that."""
-    if actor.profession != MEDECIN or not actor.regulates:
-        return Reason.DENIED_NOT_REGULATING
+    denied = entitled(Mode.CENTRE_15, actor.profession, regulates=actor.regulates)
+    if denied is not None:
+        return denied
     return Reason.DENIED_OPPOSED if Mode.CENTRE_15 in record.opposed else Reason.ALLOWED_CENTRE_15
 
 

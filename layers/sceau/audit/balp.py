@@ -16,6 +16,7 @@ from sceau.audit import shapes
 from sceau.audit.facts import (
     Client,
     Coding,
+    Emergency,
     Entity,
     EventFacts,
     Identifier,
@@ -30,6 +31,7 @@ from sceau.audit.redact import hide_ins, kept_search, kept_token_request
 from sceau.audit.shapes import SHAPES, Shape
 
 _LONGEST_NAME = 256
+_LONGEST_REASON = 1000
 _URI = "urn:ietf:rfc:3986"
 _JTI = "urn:ietf:params:oauth:jti:"
 
@@ -192,10 +194,22 @@ def _token_request(facts: EventFacts) -> Json:
         "patient": f"Patient/{facts.record_id}" if facts.record_id else None,
         "structure": _pair(facts.structure.identifier) if facts.structure else None,
         "request-id": facts.request_id,
+        **_emergency(facts.emergency),
     }
     details = [{"type": name, "valueString": value} for name, value in known.items() if value]
     entity = _request_entity(kept_token_request(_request(facts), facts.server.origin))
     return entity | ({"detail": details} if details else {})
+
+
+def _emergency(emergency: Emergency | None) -> dict[str, str | None]:
+    if emergency is None:
+        return {}
+    return {
+        "mode": emergency.mode,
+        "mode-until": _instant(emergency.until),
+        "mode-reason": hide_ins(_text(emergency.reason, _LONGEST_REASON)) or None,
+        "declaration": emergency.declaration,
+    }
 
 
 def _request(facts: EventFacts) -> Request:
@@ -261,10 +275,10 @@ def _concept(coding: Coding) -> Json:
     return {"coding": [_coding(coding)]}
 
 
-def _text(name: str | None) -> str:
+def _text(text: str | None, longest: int = _LONGEST_NAME) -> str:
     """A name as a FHIR string: printable, single spaces, not endless."""
-    printable = "".join(character if character.isprintable() else " " for character in name or "")
-    return " ".join(printable.split())[:_LONGEST_NAME].rstrip()
+    printable = "".join(character if character.isprintable() else " " for character in text or "")
+    return " ".join(printable.split())[:longest].rstrip()
 
 
 def _instant(time: datetime) -> str:

@@ -157,6 +157,20 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Emergency:
+    """What a token's event keeps of an emergency access: the mode, until when (aware) it was declared, and why.
+
+    `reason`: the professional's own words, in the event of the declaration; `declaration`: that event's id, in those of
+    later tokens.
+    """
+
+    mode: str
+    until: datetime
+    reason: str | None = None
+    declaration: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EventFacts:
     """One act of an authenticated caller: authorised and about to be done, or refused, or failed.
 
@@ -165,7 +179,8 @@ class EventFacts:
     decision used beside the facts, as URNs (the edition of the habilitation matrix, a mode of access).
     `record_id`: the record that the act is about, if any. `dossier_version`: the version that the decision saw, or 0.
     `data`: what the act is about; required for a success of an act that isn't a query. `others`: further resources
-    (the documents of a submission set, what they replace). `request`: required for queries and tokens.
+    (the documents of a submission set, what they replace). `request`: required for queries and tokens. `emergency`: of
+    tokens only.
 
     Raises ValueError for what no event may be made of.
     """
@@ -186,6 +201,7 @@ class EventFacts:
     others: tuple[Entity, ...] = ()
     request: Request | None = None
     request_id: str | None = None
+    emergency: Emergency | None = None
 
     def __post_init__(self) -> None:
         if self.record_id is not None and check_record(self.record_id) == NO_RECORD:

@@ -41,13 +41,17 @@ class DevPatient:
 
 @dataclass(frozen=True, slots=True)
 class DevProfessional:
-    """Somebody with a Pro Santé Connect account. `structures`: names of sample structures; none: not a professional."""
+    """Somebody with a Pro Santé Connect account. `structures`: names of sample structures; none: not a professional.
+
+    `regulates`: at a centre 15.
+    """
 
     number: str
     family_name: str
     given_name: str
     structures: tuple[str, ...]
     profession: str = "10"  # médecin
+    regulates: bool = False
 
     @property
     def subject(self) -> str:
@@ -67,6 +71,7 @@ class DevProfessional:
             "family_name": self.family_name,
             "given_name": self.given_name,
             "UITVersion": "1.0",
+            "Acces_Regulation_Medicale": "VRAI" if self.regulates else "FAUX",
             "Palier_Authentification": "APPPRIP3^1.2.250.1.213.1.5.1.1.1",
             "otherIds": self._other_ids(),
         }
@@ -115,9 +120,9 @@ def _patient(sample: people.Patient) -> DevPatient:
     )
 
 
-def _professional(name: str, *structures: str) -> DevProfessional:
+def _professional(name: str, *structures: str, regulates: bool = False) -> DevProfessional:
     author = people.AUTHORS[name]
-    return DevProfessional(author.identifier, author.family, author.given, structures)
+    return DevProfessional(author.identifier, author.family, author.given, structures, regulates=regulates)
 
 
 PATIENTS: Final[Mapping[str, DevPatient]] = {
@@ -137,5 +142,7 @@ PROFESSIONALS: Final[Mapping[str, DevProfessional]] = {
     "psychiatrist": _professional("psychiatrist", "other_hospital"),
     "general_practitioner": _professional("general_practitioner", "practice"),
     "radiologist": _professional("radiologist", "hospital", "practice"),
+    "emergency_physician": _professional("emergency_physician", "other_hospital"),
+    "regulator": _professional("regulator", "samu", regulates=True),
     "secretary": DevProfessional("899700000199", "MODÈLE-SECRÉTAIRE", "Agathe", ()),
 }

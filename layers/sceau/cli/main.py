@@ -28,7 +28,7 @@ from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
-from sceau.identity.client import TokenNotGiven
+from sceau.identity.client import Emergency, TokenNotGiven
 from sceau.identity.errors import IdentityError
 from sceau.keys.errors import KeyServiceError
 from sceau.objects.errors import ObjectStoreError
@@ -77,6 +77,10 @@ def main(arguments: Sequence[str]) -> int:
     _common(token)
     token.add_argument("actor", choices=sorted(ACTORS))
     token.add_argument("--curl", metavar="PATH", help="print a curl line that calls this path instead")
+    token.add_argument("--mode", choices=("bris_de_glace", "centre_15"), help="professionals: enter in an emergency")
+    token.add_argument("--reason", metavar="TEXT", help="why, in words: required for bris_de_glace")
+    token.add_argument("--unable", action="store_true", help="declare that the patient can't express their will")
+    token.add_argument("--risk", action="store_true", help="declare an immediate risk for the patient")
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
@@ -205,7 +209,10 @@ def _token(options: argparse.Namespace) -> int:
     folder = folder_of(stage)
     if folder.missing():
         raise SettingsError("there is no local stage here yet: `make run` makes it")
-    session = Session(_service(stage, folder), options.actor)
+    entering = None
+    if options.mode or options.reason or options.unable or options.risk:
+        entering = Emergency(options.mode or "normal", options.reason, options.unable, options.risk)
+    session = Session(_service(stage, folder), options.actor, entering=entering)
     if options.curl is None:
         print(session.token.access_token)
         return 0

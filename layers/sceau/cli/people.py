@@ -41,6 +41,7 @@ INSURER = _structure("insurer")
 HOSPITAL = _structure("hospital")
 OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
+SAMU = _structure("samu")
 
 _PHYSICIANS_SCOPES = ("user/DocumentReference.crs", "user/List.rs", "user/Patient.rs")
 
@@ -78,6 +79,14 @@ CLIENTS = (
         _PHYSICIANS_SCOPES,
         (PRACTICE,),
         ("practice-rp",),
+    ),
+    DevelopmentClient(
+        "samu",
+        "LRM du centre 15 d'essai",
+        ClientKind.PROFESSIONAL_SOFTWARE,
+        _PHYSICIANS_SCOPES,
+        (SAMU,),
+        ("samu-rp",),
     ),
     DevelopmentClient(
         "patient-app",
@@ -120,6 +129,8 @@ ACTORS = {
         DevelopmentActor("hospital-physician", "hospital", "hospital_physician"),
         DevelopmentActor("other-physician", "other-hospital", "psychiatrist"),
         DevelopmentActor("general-practitioner", "practice", "general_practitioner"),
+        DevelopmentActor("emergency-physician", "other-hospital", "emergency_physician"),
+        DevelopmentActor("regulator", "samu", "regulator"),
     )
 }
 """Those as whom `sceau token` fetches a token, and the journey's cast."""

@@ -14,7 +14,7 @@ from sceau.cli.devissuer import ISSUE_PATH
 from sceau.cli.devpeople import PATIENTS
 from sceau.cli.local_stage import LocalFolder
 from sceau.cli.people import ACTORS, CLIENTS, DevelopmentActor
-from sceau.identity.client import ApiClient, HttpResponse, Prover, SigningKey, Token, TokenClient
+from sceau.identity.client import ApiClient, Emergency, HttpResponse, Prover, SigningKey, Token, TokenClient
 from sceau_schemas.configuration import ClientKind
 
 PATIENT = "dominique"
@@ -60,14 +60,16 @@ def ins_of(person: str) -> str:
 
 
 class Session:
-    """One actor with a token. `patient`: whom a professional's token is to name."""
+    """One actor with a token. `patient`: whom a professional's token is to name; `entering`: how, in an emergency."""
 
-    def __init__(self, service: Service, actor: str, *, patient: str | None = PATIENT) -> None:
+    def __init__(
+        self, service: Service, actor: str, *, patient: str | None = PATIENT, entering: Emergency | None = None
+    ) -> None:
         self.actor: DevelopmentActor = ACTORS[actor]
         self._service = service
         self._http = service.pool()
         self.prover = Prover(SigningKey.generate(), lambda: datetime.now(UTC))
-        self.token: Token = self._fetch(patient)
+        self.token: Token = self._fetch(patient, entering)
         self._api = ApiClient(self._http, origin=service.origin, token=self.token, prover=self.prover)
 
     def request(
@@ -80,7 +82,7 @@ class Session:
         """The two headers that authenticate one request; a proof serves once, within a minute."""
         return self._api.authorization(method, url)
 
-    def _fetch(self, patient: str | None) -> Token:
+    def _fetch(self, patient: str | None, entering: Emergency | None) -> Token:
         client = next(one for one in CLIENTS if one.client_id == self.actor.client_id)
         tokens = TokenClient(
             self._http,
@@ -95,7 +97,7 @@ class Session:
             return tokens.client_credentials(scope)
         subject = self._subject_token(self.actor.person)
         named = ins_of(patient) if patient and client.kind is ClientKind.PROFESSIONAL_SOFTWARE else None
-        return tokens.exchange(subject, scope, patient=named)
+        return tokens.exchange(subject, scope, patient=named, entering=entering)
 
     def _subject_token(self, person: str) -> str:
         body = json.dumps({"person": person, "azp": self.actor.azp}).encode()

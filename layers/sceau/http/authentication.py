@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,6 +20,7 @@ from sceau.audit.facts import (
     AuditAct,
     Client,
     Coding,
+    Emergency,
     EventFacts,
     Identifier,
     Outcome,
@@ -31,6 +32,7 @@ from sceau.audit.facts import (
 from sceau.audit.shapes import GUARDIAN
 from sceau.envelope.messages import Envelope
 from sceau.fhir.ins import check_ins
+from sceau.fhir.times import instant
 from sceau.http.building import identity_settings, journal_of, refusal_counter, server_identity
 from sceau.http.chalice_app import Handler
 from sceau.http.log import LogEvent, log
@@ -40,6 +42,7 @@ from sceau.http.wrapper import TRACE_HEADER
 from sceau.identity.assertions import ClientAuthentication
 from sceau.identity.authorization import AuthorizationServer, IssuedToken, Services, TokenRequest
 from sceau.identity.clients import ClientDirectory, ClientStore
+from sceau.identity.emergency import DECLARATION, MODE, Declarations
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason, Unavailable
 from sceau.identity.facts import PROFESSION_SYSTEM, Bearer, TokenAct, TokenFacts, Trace
 from sceau.identity.grants import ACCESS_TOKEN_TYPE, Grants
@@ -158,6 +161,11 @@ def _issued(issued: IssuedToken) -> Answer:
         body["issued_token_type"] = ACCESS_TOKEN_TYPE
     if issued.record_id is not None:
         body["patient"] = issued.record_id  # SMART: the id of the Patient that the token is about
+    if issued.emergency is not None:
+        # With the declaration, further tokens of this emergency access can be had until it ends.
+        body[MODE] = issued.emergency.mode.value
+        body[f"{DECLARATION}_until"] = instant(issued.emergency.until * 1000)
+        body[DECLARATION] = issued.declaration
     return _json(200, body, {**_NO_STORE, NONCE_HEADER: issued.nonce, **_traced(issued.event_id)})
 
 
@@ -192,6 +200,7 @@ def event_facts(facts: TokenFacts, request: Request, server: Server) -> EventFac
         structure=_structure(bearer),
         token_id=facts.token_id,
         record_id=facts.record_id,
+        emergency=_emergency(bearer),
         request=TracedRequest(request.method, request.path, urlencode(facts.request).encode()),
         request_id=request.request_id or None,
     )
@@ -209,6 +218,13 @@ def _user(bearer: Bearer | None) -> User | None:
     if bearer.kind is ActorKind.REPRESENTATIVE:
         return User(Identifier("", bearer.subject), role=GUARDIAN)
     return None
+
+
+def _emergency(bearer: Bearer | None) -> Emergency | None:
+    entry = bearer.emergency if bearer else None
+    if entry is None:
+        return None
+    return Emergency(entry.mode.value, datetime.fromtimestamp(entry.until, UTC), entry.reason, entry.event)
 
 
 def _structure(bearer: Bearer | None) -> Structure | None:
@@ -242,6 +258,9 @@ def build(runtime: Runtime, *, pools: Pools | None = None) -> Handler:
                 subjects,
                 pseudonym_key=pseudonym_key,
                 check_ins=lambda system, value: check_ins(system, value, accepted),
+                declarations=Declarations(
+                    pseudonym_key, life=timedelta(minutes=runtime.spec.rules.bris_de_glace_minutes)
+                ),
             ),
             nonces=Nonces(pseudonym_key, NonceRole.TOKEN),
             signer=TokenSigner(runtime.keys, keys),

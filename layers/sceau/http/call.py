@@ -120,10 +120,12 @@ class Call:
         return event_id
 
     def _policies(self) -> tuple[str, ...]:
-        """What the decision used beside the facts: the edition of the matrix, and how the caller entered."""
+        """What the decision used beside the facts: the edition of the matrix, how the caller entered, by what event."""
         policies = [f"{_POLICY}matrix:{self.matrix}"] if self.matrix else []
         if self.actor.mode is not Mode.NORMAL:
             policies.append(f"{_POLICY}mode:{self.actor.mode}")
+        if self.actor.declaration is not None and self.actor.declaration.event is not None:
+            policies.append(f"{_POLICY}declaration:{self.actor.declaration.event}")
         if self.actor.secret:
             policies.append(f"{_POLICY}mode:connexion_secrete")
         return tuple(policies)

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from sceau.fhir.search.parameters import TABLES
 from sceau.http.message import FHIR_JSON, FORM, JSON
+from sceau.identity.emergency import PARAMETERS
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
 from sceau_schemas.deployment import Route
 from sceau_schemas.fhir.bundle import Bundle
@@ -283,6 +284,8 @@ _TOKEN_FORM: Final = {
             "actor_token",
             "actor_token_type",
             "patient",
+            "connexion_secrete",
+            *PARAMETERS,
         )
     },
 }

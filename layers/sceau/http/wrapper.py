@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from sceau.access.matrix import Rules
-from sceau.access.model import Actor
+from sceau.access.model import Actor, ActorKind
 from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
@@ -30,6 +30,8 @@ ServiceT = TypeVar("ServiceT")
 TRACE_HEADER = "Sceau-Trace"
 """Response header: the id of the request's audit event; several, when one request made several, newest last."""
 
+MODE_HEADER = "Sceau-Mode"
+"""Response header for professionals: the mode of access that the token is for (EX_0.3-1050: it shows all through)."""
 
 UseCaseT = TypeVar("UseCaseT", bound=Callable[..., Answer])
 _public_use_cases: set[object] = set()
@@ -133,6 +135,8 @@ class Wrapper:
         if call is not None:
             if call.events:
                 headers[TRACE_HEADER] = ", ".join(call.events)
+            if call.actor.kind is ActorKind.PROFESSIONAL:
+                headers[MODE_HEADER] = call.actor.mode.value
             with suppress(Unavailable, ObjectStoreError, KeyServiceError):
                 # The nonce is a courtesy: without the pseudonym key the next request asks for one again.
                 headers |= self._authenticator.response_headers(request, self._clock())

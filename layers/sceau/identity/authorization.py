@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TypeVar
 
 from sceau.audit.errors import JournalUnavailable
 from sceau.identity.assertions import ActorToken, ClientAuthentication, VerifiedAssertion
 from sceau.identity.dpop import Proof, ProofCheck, verify_proof
+from sceau.identity.emergency import Entry, recorded
 from sceau.identity.errors import (
     JwsRefused,
     NonceWanted,
@@ -80,6 +81,8 @@ class IssuedToken:
     record_id: str | None
     nonce: str
     event_id: str
+    emergency: Entry | None = None
+    declaration: str | None = None
 
     def __repr__(self) -> str:
         return f"IssuedToken(event_id={self.event_id!r}, …)"
@@ -121,7 +124,9 @@ class AuthorizationServer:
             act.bearer = self._with.grants.decide(asked)
             act.token_id = jti
             event_id = act.trace(TokenOutcome.SUCCESS, Reason.ISSUED)
-            token = self._signed(act.bearer, proof.jkt, jti, now)
+            bearer = _recorded(act.bearer, event_id)
+            claims = new_claims(self._with.settings, bearer, jkt=proof.jkt, jti=jti, issued=int(now.timestamp()))
+            token = self._with.signer.sign(claims, now)
             self._use_up(asked)
         except OAuthRefusal as refusal:
             refusal.nonce = nonce
@@ -130,12 +135,14 @@ class AuthorizationServer:
             act.fail(nonce)
         return IssuedToken(
             access_token=token,
-            seconds=self._with.settings.token_seconds,
-            scope=" ".join(act.bearer.scopes),
+            seconds=claims.exp - claims.iat,
+            scope=claims.scope,
             exchanged=request.form["grant_type"] == TOKEN_EXCHANGE,
-            record_id=act.bearer.record_id,
+            record_id=bearer.record_id,
             nonce=nonce,
             event_id=event_id,
+            emergency=bearer.emergency,
+            declaration=self._with.grants.handle(bearer),
         )
 
     def revoke(self, request: TokenRequest, *, now: datetime, trace: Trace, count_refusal: CountRefusal) -> str | None:
@@ -193,7 +200,7 @@ class AuthorizationServer:
             self._claim_assertion(assertion)
         except Unavailable:
             raise unavailable() from None
-        return proof, Asked(request.form, assertion.client, proof.jkt, subject, actor)
+        return proof, Asked(request.form, assertion.client, proof.jkt, subject, actor, now)
 
     def _proof(self, request: TokenRequest, now: datetime) -> Proof:
         settings = self._with.settings
@@ -238,10 +245,6 @@ class AuthorizationServer:
             text = "the actor token was not accepted: it is signed by the exchanging client itself"
             raise OAuthRefusal(OAuthError.INVALID_REQUEST, Reason.ACTOR_TOKEN, text) from None
 
-    def _signed(self, bearer: Bearer, jkt: str, jti: str, now: datetime) -> str:
-        token = new_claims(self._with.settings, bearer, jkt=jkt, jti=jti, issued=int(now.timestamp()))
-        return self._with.signer.sign(token, now)
-
     def _use_up(self, asked: Asked) -> None:
         """Take the subject token: of any number of racing requests with it, one gets past this."""
         if not isinstance(asked.subject, SubjectToken):
@@ -251,6 +254,13 @@ class AuthorizationServer:
         except Replayed:
             text = "the subject token was used before"
             raise OAuthRefusal(OAuthError.INVALID_GRANT, Reason.SUBJECT_REPLAYED, text) from None
+
+
+def _recorded(bearer: Bearer, event_id: str) -> Bearer:
+    """The bearer, whose declaration the event has recorded, if this request made one."""
+    if bearer.emergency is None:
+        return bearer
+    return replace(bearer, emergency=recorded(bearer.emergency, event_id))
 
 
 def _quietly(verify: Callable[[], T]) -> T | OAuthRefusal:

@@ -16,6 +16,7 @@ from urllib.parse import urlencode, urlsplit
 from joserfc import jws
 from joserfc.jwk import ECKey
 
+from sceau.identity import emergency
 from sceau.identity.assertions import ASSERTION_TYPE, JWT_TYPE
 from sceau.identity.dpop import token_hash
 from sceau.identity.grants import ACCESS_TOKEN_TYPE
@@ -120,14 +121,40 @@ class Prover:
 
 
 @dataclass(frozen=True, slots=True)
+class Emergency:
+    """An emergency access to ask for: a whole declaration, or in its place the one that an earlier token came with.
+
+    `mode`: `bris_de_glace` or `centre_15`.
+    """
+
+    mode: str
+    reason: str | None = None
+    unable_to_consent: bool = False
+    immediate_risk: bool = False
+    declaration: str | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """As the token endpoint takes it."""
+        given = {
+            emergency.MODE: self.mode,
+            emergency.REASON: self.reason,
+            emergency.UNABLE: "true" if self.unable_to_consent else None,
+            emergency.RISK: "true" if self.immediate_risk else None,
+            emergency.DECLARATION: self.declaration,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """An access token as its client holds it."""
+    """An access token as its client holds it. `declaration`: of the emergency access that it is for."""
 
     access_token: str
     seconds: int
     scope: str
     record_id: str | None
     event_id: str | None
+    declaration: str | None = None
 
     def __repr__(self) -> str:
         return "Token(…)"
@@ -153,11 +180,18 @@ class TokenClient:
         return self._token(form, patient)
 
     def exchange(
-        self, subject_token: str, scope: str, *, patient: str | None = None, software: Mapping[str, str] | None = None
+        self,
+        subject_token: str,
+        scope: str,
+        *,
+        patient: str | None = None,
+        software: Mapping[str, str] | None = None,
+        entering: Emergency | None = None,
     ) -> Token:
         """A token for the person whom `subject_token` is about (RFC 8693). Raises TokenNotGiven.
 
-        `software`: claims of the actor token (`lps_nom`, `lps_id`, `lps_version`, `situation_exercice`).
+        `software`: claims of the actor token (`lps_nom`, `lps_id`, `lps_version`, `situation_exercice`). `entering`:
+        how, when not in the normal mode.
         """
         form = {
             "grant_type": TOKEN_EXCHANGE,
@@ -167,6 +201,8 @@ class TokenClient:
         }
         if software is not None:
             form |= {"actor_token": self._signed(software), "actor_token_type": JWT_TYPE}
+        if entering is not None:
+            form |= entering.parameters()
         return self._token(form, patient)
 
     def revoke(self, access_token: str) -> None:
@@ -254,6 +290,7 @@ def _token(response: HttpResponse) -> Token:
         body["scope"],
         body.get("patient"),
         response.headers.get("Sceau-Trace"),
+        body.get(emergency.DECLARATION),
     )
 
 

@@ -79,6 +79,11 @@ class Reason(StrEnum):
     STRUCTURE_UNDECIDED = "subject.structure-undecided"
     ACTOR_TOKEN = "subject.actor-token-refused"  # noqa: S105 - a reason, not a secret
     PATIENT = "patient.refused"
+    MODE = "mode.refused"
+    MODE_NOT_DECLARED = "mode.not-declared"
+    MODE_NOT_ENTITLED = "mode.not-entitled"
+    DECLARATION = "mode.declaration-refused"
+    DECLARATION_EXPIRED = "mode.declaration-expired"
     TOKEN = "token.refused"  # noqa: S105 - a reason, not a secret
     TOKEN_REVOKED = "token.was-revoked"  # noqa: S105 - a reason, not a secret
     TOKEN_OF_ANOTHER_CLIENT = "token.of-another-client"  # noqa: S105 - a reason, not a secret

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NoReturn
 
-from sceau.access.model import ActorKind, Identifier
+from sceau.access.model import ActorKind, Identifier, Mode
 from sceau.audit.errors import JournalUnavailable
 from sceau.identity.clients import KnownClient
+from sceau.identity.emergency import DECLARATION, PARAMETERS, REASON, Entry
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason, Unavailable
 from sceau.identity.settings import IdentitySettings
 from sceau_schemas.tokens import (
@@ -18,6 +19,7 @@ from sceau_schemas.tokens import (
     ActingParty,
     Coding,
     Confirmation,
+    EmergencyClaims,
     Extensions,
     IheIua,
     SceauClaims,
@@ -51,6 +53,7 @@ _TRACED_PARAMETERS: Final = frozenset(
         "scope",
         "subject_token_type",
         "token_type_hint",
+        *(name for name in PARAMETERS if name not in (REASON, DECLARATION)),
     }
 )
 
@@ -78,10 +81,17 @@ class Bearer:
     role: str | None = None
     regulates: bool = False
     secret: bool = False
+    emergency: Entry | None = None
 
 
 def new_claims(settings: IdentitySettings, bearer: Bearer, *, jkt: str, jti: str, issued: int) -> AccessTokenClaims:
-    """The claims of a new token, issued at `issued` (seconds since the epoch)."""
+    """The claims of a new token, issued at `issued` (seconds since the epoch).
+
+    It ends with the emergency for which it is issued, whose event must be known.
+    """
+    ends = issued + settings.token_seconds
+    if bearer.emergency is not None:
+        ends = min(ends, bearer.emergency.until)
     structures = tuple(str(one) for one in bearer.structures)
     roles = (Coding(system=PROFESSION_SYSTEM, code=bearer.profession),) if bearer.profession else ()
     return AccessTokenClaims(
@@ -89,7 +99,7 @@ def new_claims(settings: IdentitySettings, bearer: Bearer, *, jkt: str, jti: str
         sub=bearer.subject,
         aud=settings.audience,
         client_id=bearer.client_id,
-        exp=issued + settings.token_seconds,
+        exp=ends,
         iat=issued,
         jti=jti,
         scope=" ".join(bearer.scopes),
@@ -115,8 +125,24 @@ def new_claims(settings: IdentitySettings, bearer: Bearer, *, jkt: str, jti: str
                 role=bearer.role,
                 regulates=bearer.regulates,
                 secret=bearer.secret,
+                emergency=_emergency(bearer.emergency),
             ),
         ),
+    )
+
+
+def _emergency(entry: Entry | None) -> EmergencyClaims | None:
+    if entry is None:
+        return None
+    if entry.mode is Mode.NORMAL or entry.event is None:
+        raise ValueError("an emergency is declared, and recorded, before a token is made for it")
+    return EmergencyClaims(
+        mode="centre_15" if entry.mode is Mode.CENTRE_15 else "bris_de_glace",
+        event=entry.event,
+        until=entry.until,
+        reason_given=entry.reason_given,
+        unable_to_consent=entry.unable_to_consent,
+        immediate_risk=entry.immediate_risk,
     )
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
-from sceau.access.model import ActorKind
+from sceau.access.model import ActorKind, Mode
 from sceau.access.scopes import covered, is_scope
+from sceau.access.standing import entitled
 from sceau.identity.assertions import JWT_TYPE, ActorToken
 from sceau.identity.clients import KnownClient, is_clinical
+from sceau.identity.emergency import Asked as AskedMode, Declarations, asked_mode
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason
 from sceau.identity.facts import Bearer
-from sceau.identity.professional import choose_practice
+from sceau.identity.professional import Practice, choose_practice
 from sceau.identity.settings import IdentitySettings
 from sceau.identity.subjects import Subjects, SubjectToken, check_binding, patient_identity
 from sceau.records.ids import record_id
@@ -35,23 +38,31 @@ CheckIns = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An authenticated client's request, with what it brought already verified (or refused) by signature."""
+    """An authenticated client's request of `now`, with what it brought already verified (or refused) by signature."""
 
     form: Mapping[str, str]
     client: KnownClient
     jkt: str
     subject: SubjectToken | OAuthRefusal | None
     actor: ActorToken | OAuthRefusal | None
+    now: datetime
 
 
 class Grants:
     """Decides for whom a token is issued. `pseudonym_key` makes record-ids; `check_ins` is the stage's rule."""
 
     def __init__(
-        self, settings: IdentitySettings, subjects: Subjects, *, pseudonym_key: bytes, check_ins: CheckIns
+        self,
+        settings: IdentitySettings,
+        subjects: Subjects,
+        *,
+        pseudonym_key: bytes,
+        check_ins: CheckIns,
+        declarations: Declarations,
     ) -> None:
         self._settings = settings
         self._subjects = subjects
+        self._declarations = declarations
         self._pseudonym_key = pseudonym_key
         self._check_ins = check_ins
 
@@ -67,6 +78,7 @@ class Grants:
         _check_grant(asked)
         _check_parameters(asked.form, self._settings, asked.jkt)
         scopes = requested_scopes(asked)
+        mode = asked_mode(asked.form, asked.client.actor_kind)
         if asked.form["grant_type"] == CLIENT_CREDENTIALS:
             return self._for_client(asked, scopes)
         _check_exchange(asked.form)
@@ -77,7 +89,11 @@ class Grants:
         check_binding(asked.subject, asked.jkt)
         if asked.client.registered.kind is ClientKind.PATIENT_APP:
             return self._for_patient(asked, asked.subject, scopes)
-        return self._for_professional(asked, asked.subject, asked.actor, scopes)
+        return self._for_professional(asked, asked.subject, asked.actor, scopes, mode)
+
+    def handle(self, bearer: Bearer) -> str | None:
+        """With which to ask for the next token of the same emergency access, its event known; None in normal mode."""
+        return None if bearer.emergency is None else self._declarations.handle(bearer.emergency, whom(bearer))
 
     def _for_client(self, asked: Asked, scopes: tuple[str, ...]) -> Bearer:
         if asked.client.actor_kind is ActorKind.OPERATIONS and "patient" in asked.form:
@@ -117,7 +133,12 @@ class Grants:
         )
 
     def _for_professional(
-        self, asked: Asked, subject: SubjectToken, actor: ActorToken | None, scopes: tuple[str, ...]
+        self,
+        asked: Asked,
+        subject: SubjectToken,
+        actor: ActorToken | None,
+        scopes: tuple[str, ...],
+        mode: AskedMode,
     ) -> Bearer:
         record = self._patient(asked.form)
         if record is None:
@@ -126,7 +147,8 @@ class Grants:
         self._subjects.confirm(subject)
         info = self._subjects.userinfo(subject)
         practice = choose_practice(info, asked.client.structures, actor.situation if actor else None)
-        return Bearer(
+        _check_entitled(mode.mode, practice)
+        bearer = Bearer(
             kind=ActorKind.PROFESSIONAL,
             client_id=asked.client.registered.client_id,
             subject=practice.professional.value,
@@ -147,6 +169,7 @@ class Grants:
             regulates=practice.regulates,
             secret=_secret(asked),
         )
+        return replace(bearer, emergency=self._declarations.entry(mode, whom(bearer), asked.now))
 
     def _patient(self, form: Mapping[str, str]) -> str | None:
         given = form.get("patient")
@@ -162,6 +185,20 @@ class Grants:
         except ValueError:
             text = "the patient is not named by a valid INS of this service, as <system>|<INS>"
             raise _refused(OAuthError.INVALID_REQUEST, Reason.PATIENT, text) from None
+
+
+def whom(bearer: Bearer) -> tuple[str, ...]:
+    """Whose a declaration is: nobody else, at no other structure, for no other patient, can use it."""
+    structures = "".join(map(str, bearer.structures))
+    return bearer.client_id, str(bearer.professional), structures, bearer.record_id or ""
+
+
+def _check_entitled(mode: Mode, practice: Practice) -> None:
+    """A mode that is not for this profession is not given out either. `access` decides again, on the record."""
+    reason = entitled(mode, practice.profession, regulates=practice.regulates)
+    if reason is not None:
+        text = f"{mode.value} is not for this professional ({reason.value})"
+        raise _refused(OAuthError.INVALID_GRANT, Reason.MODE_NOT_ENTITLED, text)
 
 
 def _secret(asked: Asked) -> bool:

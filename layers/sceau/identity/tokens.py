@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from joserfc.jwk import ECKey
 from pydantic import ValidationError
 
-from sceau.access.model import Actor, ActorKind, Identifier
+from sceau.access.model import Actor, ActorKind, Declaration, Identifier, Mode
 from sceau.identity.cache import BoundedAge
 from sceau.identity.errors import JwsRefused, TokenRefused, Unavailable
 from sceau.identity.jose import PublicJwk, claims, encode_part, read, select, verify
 from sceau.identity.settings import MAX_TOKEN_SECONDS, IdentitySettings
 from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone
 from sceau.keys.ports import KeyName, KeyService
-from sceau_schemas.tokens import AccessTokenClaims
+from sceau_schemas.tokens import AccessTokenClaims, EmergencyClaims
 
 ALGORITHM: Final = "ES256"
 TYPE: Final = "at+jwt"
@@ -208,12 +208,27 @@ def actor_of(token: AccessTokenClaims) -> Actor:
         profession = iua.subject_role[0].code if len(iua.subject_role) == 1 else None
         if professional is None or profession is None or iua.person_id is None or len(actor.structures) != 1:
             raise TokenRefused("a professional's token names person, profession, structure and patient")
-        return replace(actor, professional=professional, profession=profession)
+        return _entered(replace(actor, professional=professional, profession=profession), own.emergency)
+    if own.emergency is not None:
+        raise TokenRefused("only professionals enter in an emergency")
     if kind is ActorKind.PATIENT and (iua.person_id is None or iua.person_id != token.sub):
         raise TokenRefused("a patient's token is about that patient")
     if kind is ActorKind.REPRESENTATIVE and (iua.person_id is None or iua.person_id == token.sub):
         raise TokenRefused("a representative's token is about somebody else")
     return actor
+
+
+def _entered(actor: Actor, claims: EmergencyClaims | None) -> Actor:
+    if claims is None:
+        return actor
+    declaration = Declaration(
+        datetime.fromtimestamp(claims.until, UTC),
+        reason_given=claims.reason_given,
+        unable_to_consent=claims.unable_to_consent,
+        immediate_risk=claims.immediate_risk,
+        event=claims.event,
+    )
+    return replace(actor, mode=Mode(claims.mode), declaration=declaration)
 
 
 def _identifier(text: str | None) -> Identifier | None:

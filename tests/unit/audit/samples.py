@@ -10,6 +10,7 @@ from sceau.audit.facts import (
     AuditAct,
     Client,
     Coding,
+    Emergency,
     Entity,
     EventFacts,
     Identifier,
@@ -38,6 +39,7 @@ PHYSICIAN = User(
     Coding("https://mos.esante.gouv.fr/NOS/TRE_G15-ProfessionSante/FHIR/TRE-G15-ProfessionSante", "10", "Médecin"),
 )
 PATIENT = User(Identifier(ORIGIN, RECORD), reference=f"Patient/{RECORD}")
+UNTIL = datetime(2026, 2, 28, 20, 45, tzinfo=UTC)
 PRACTICE = Structure(Identifier("urn:oid:1.2.250.1.71.4.2.2", "1750000123"), "Cabinet Martin")
 TREATMENT = Coding("http://terminology.hl7.org/CodeSystem/v3-ActReason", "TREAT", "treatment")
 NORMAL = Coding("http://terminology.hl7.org/CodeSystem/v3-Confidentiality", "N", "normal")
@@ -84,6 +86,7 @@ _TOKEN_FORM = (
     "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&subject_token=eyJ.secret.part"
     f"&scope=user%2FDocumentReference.rs&client_assertion=eyJ.other.secret&patient={SYSTEM_AND_INS_ENCODED}"
 )
+_DECLARED = "&mode_acces=bris_de_glace&mode_acces_raison=Arr%C3%AAt&risque_immediat=true"
 
 EVENTS: dict[str, EventFacts] = {
     "token for a professional": replace(
@@ -93,6 +96,20 @@ EVENTS: dict[str, EventFacts] = {
         _NO_RECORD,
         act=AuditAct.ISSUE_TOKEN,
         request=Request("POST", "/oauth/token", b"grant_type=client_credentials&client_assertion=eyJ.other.secret"),
+    ),
+    "token of a declaration": replace(
+        _BASE,
+        act=AuditAct.ISSUE_TOKEN,
+        request=Request("POST", "/oauth/token", (_TOKEN_FORM + _DECLARED).encode()),
+        purpose=None,
+        emergency=Emergency("bris_de_glace", UNTIL, f"Arrêt cardiaque de {INS}, aucun proche"),
+    ),
+    "further token of an emergency": replace(
+        _BASE,
+        act=AuditAct.ISSUE_TOKEN,
+        request=Request("POST", "/oauth/token", b"mode_acces=centre_15&declaration=AQcAAAAAaivm"),
+        purpose=None,
+        emergency=Emergency("centre_15", UNTIL, declaration=EVENT_ID),
     ),
     "token revoked": replace(
         _NO_RECORD, act=AuditAct.REVOKE_TOKEN, request=Request("POST", "/oauth/revoke", b"token=eyJ.a.b")

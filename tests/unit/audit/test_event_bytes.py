@@ -159,6 +159,20 @@ def test_a_refused_token_is_a_failed_login() -> None:
     assert codes == ["ITI-71", "110122"]
 
 
+def test_a_declaration_keeps_the_reason_in_words_and_no_number_of_the_patient() -> None:
+    made = event(EVENTS["token of a declaration"])
+    (entity,) = made["entity"]
+    details = {one["type"]: one["valueString"] for one in entity["detail"]}
+    assert details["mode"] == "bris_de_glace"
+    assert details["mode-until"] == "2026-02-28T20:45:00.000Z"
+    assert details["mode-reason"] == "Arrêt cardiaque de [redacted], aucun proche"
+    kept = base64.b64decode(entity["query"]).decode()
+    assert "mode_acces=bris_de_glace&mode_acces_raison=[redacted]&risque_immediat=true" in kept
+    further = event(EVENTS["further token of an emergency"])["entity"][0]
+    assert {one["type"]: one["valueString"] for one in further["detail"]}["declaration"] == EVENT_ID
+    assert b"declaration=[redacted]" in base64.b64decode(further["query"])
+
+
 def test_a_refused_creation_names_no_resource() -> None:
     entities = event(refused(EVENTS["submission set"]))["entity"]
     assert [entity.get("what", {}).get("reference") for entity in entities] == [f"Patient/{RECORD}", None, None]

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import secrets
+import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from sceau.identity.assertions import ASSERTION_TYPE, ClientAuthentication
 from sceau.identity.authorization import AuthorizationServer, IssuedToken, Services, TokenRequest
 from sceau.identity.client import Prover, SigningKey
 from sceau.identity.clients import ClientDirectory, ClientStore
+from sceau.identity.emergency import Declarations
 from sceau.identity.errors import OAuthRefusal
 from sceau.identity.facts import TokenFacts
 from sceau.identity.grants import ACCESS_TOKEN_TYPE, Grants
@@ -64,6 +66,7 @@ SETTINGS = IdentitySettings(
     nonce_required=True,
     replay_marks_for_reads=True,
 )
+DECLARATION_LIFE = timedelta(minutes=60)
 INS = "urn:oid:1.2.250.1.213.1.4.10|279035121518989"
 OTHER_INS = "urn:oid:1.2.250.1.213.1.4.10|157078901234578"
 STRUCTURES = "urn:oid:1.2.250.1.71.4.2.2"
@@ -77,6 +80,11 @@ _KEYS: dict[str, SigningKey] = {}
 def key_of(name: str) -> SigningKey:
     """One key pair per name in the whole session: making them is what takes time."""
     return _KEYS.setdefault(name, SigningKey.generate())
+
+
+def event_id(number: int) -> str:
+    """The id of the event of the trace with this number."""
+    return str(uuid.UUID(int=0x7 << 76 | 0b10 << 62 | number))
 
 
 def raw_jws(key: SigningKey, header: Mapping[str, Any], body: Mapping[str, Any]) -> str:
@@ -162,7 +170,7 @@ class World:
         if self.trace_fails:
             raise self.trace_fails
         self.traces.append(facts)
-        return f"event-{len(self.traces)}"
+        return event_id(len(self.traces))
 
     def count_refusal(self, reason: str) -> None:
         self.refusals[reason] += 1
@@ -323,7 +331,13 @@ def make_world(folder: Path, kept: IssuerSecrets, *, settings: IdentitySettings 
         store=store,
         clients=ClientAuthentication(settings, ClientDirectory(clients)),
         subjects=subjects,
-        grants=Grants(settings, subjects, pseudonym_key=pseudonym_key, check_ins=_check_ins),
+        grants=Grants(
+            settings,
+            subjects,
+            pseudonym_key=pseudonym_key,
+            check_ins=_check_ins,
+            declarations=Declarations(pseudonym_key, life=DECLARATION_LIFE),
+        ),
         nonces=Nonces(pseudonym_key, NonceRole.TOKEN),
         signer=TokenSigner(keys, token_keys),
         verifier=verifier,

@@ -6,12 +6,14 @@ import base64
 import hashlib
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from fakes.keys import on as key_on
-from sceau.access.model import ActorKind, Identifier
+from sceau.access.model import ActorKind, Declaration, Identifier, Mode
+from sceau.identity.emergency import Entry
 from sceau.identity.errors import TokenRefused, Unavailable
 from sceau.identity.facts import Bearer, new_claims
 from sceau.identity.settings import IdentitySettings
@@ -42,6 +44,9 @@ PHYSICIAN = Bearer(
 PATIENT = Bearer(kind=ActorKind.PATIENT, client_id="app", subject=RECORD, scopes=("patient/*.rs",), record_id=RECORD)
 SPECIAL = replace(PHYSICIAN, sectors=("SA66",), specialties=("SM25", "SM54"), role="330", regulates=True, secret=True)
 PARENT = replace(PATIENT, kind=ActorKind.REPRESENTATIVE, subject="b" * 26)
+EVENT = "01a20a72-08e3-73be-8000-0123456789ab"
+BREAKING = replace(PHYSICIAN, emergency=Entry(Mode.BRIS_DE_GLACE, 1772443900, "AVC", True, True, True, EVENT))
+REGULATING = replace(PHYSICIAN, emergency=Entry(Mode.CENTRE_15, 1772447400, None, event=EVENT))
 JKT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 JTI = "A" * 22
 
@@ -93,6 +98,46 @@ def test_the_claims_of_a_token_are_frozen(world: World) -> None:
             "sceau": {"kind": "professional", "structures": ["urn:oid:1.2.250.1.71.4.2.2|1000000202"]},
         },
     }
+
+
+def test_the_claims_of_an_emergency_are_frozen_and_hold_no_reason_in_words(world: World) -> None:
+    body = parts(sign(world, claims_of(world, BREAKING)))[1]
+    assert body["exp"] == 1772443900  # with the declaration, before the token's 300 s
+    assert body["extensions"]["sceau"]["emergency"] == {
+        "mode": "bris_de_glace",
+        "event": EVENT,
+        "until": 1772443900,
+        "reason_given": True,
+        "unable_to_consent": True,
+        "immediate_risk": True,
+    }
+    assert "AVC" not in json.dumps(body)
+    body = parts(sign(world, claims_of(world, REGULATING)))[1]
+    assert body["exp"] == 1772444100
+    assert body["extensions"]["sceau"]["emergency"] == {"mode": "centre_15", "event": EVENT, "until": 1772447400}
+
+
+def test_an_emergency_comes_back_from_the_token(world: World) -> None:
+    actor = actor_of(verifier(world).verify(sign(world, claims_of(world, BREAKING)), world.clock()).claims)
+    assert actor.mode is Mode.BRIS_DE_GLACE
+    assert actor.declaration == Declaration(datetime.fromtimestamp(1772443900, UTC), True, True, True, EVENT)
+    actor = actor_of(claims_of(world, REGULATING))
+    assert (actor.mode, actor.declaration) == (
+        Mode.CENTRE_15,
+        Declaration(datetime.fromtimestamp(1772447400, UTC), False, False, False, EVENT),
+    )
+
+
+def test_no_token_is_made_for_an_emergency_that_was_not_recorded(world: World) -> None:
+    for entry in (Entry(Mode.BRIS_DE_GLACE, 1772443900), Entry(Mode.NORMAL, 1772443900, event=EVENT)):
+        with pytest.raises(ValueError, match="recorded"):
+            claims_of(world, replace(PHYSICIAN, emergency=entry))
+
+
+def test_an_emergency_in_a_patients_token_is_refused(world: World) -> None:
+    for bearer in (PATIENT, PARENT):
+        with pytest.raises(TokenRefused):
+            actor_of(claims_of(world, replace(bearer, emergency=BREAKING.emergency)))
 
 
 def test_a_token_becomes_the_actor_that_it_was_made_for(world: World) -> None:

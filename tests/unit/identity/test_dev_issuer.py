@@ -96,7 +96,7 @@ def test_its_people_are_test_identities_and_complete(world: World) -> None:
     for professional in PROFESSIONALS.values():
         info = UserInfo.model_validate_json(json.dumps(professional.userinfo()))
         assert (info.SubjectRefPro is None) == (not professional.structures)
-    assert len({one.structures[0] for one in PROFESSIONALS.values() if one.structures}) == 3
+    assert len({one.structures[0] for one in PROFESSIONALS.values() if one.structures}) == 4
 
 
 def issue(issuer: DevIssuer, body: object, **headers: str) -> tuple[int, dict[str, Any]]:

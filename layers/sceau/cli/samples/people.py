@@ -73,6 +73,8 @@ AUTHORS: Final[dict[str, Author]] = {
     "radiologist": Author("899700000103", "MODÈLE-RADIOLOGUE", "Pixel", "G15_10/SM44"),
     "psychiatrist": Author("899700000104", "MODÈLE-PSYCHIATRE", "Sibylle", "G15_10/SM42"),
     "general_practitioner": Author("899700000105", "MODÈLE-GÉNÉRALISTE", "Octave", "G15_10/SM54"),
+    "emergency_physician": Author("899700000106", "MODÈLE-URGENTISTE", "Célestin", "G15_10/SM02"),
+    "regulator": Author("899700000107", "MODÈLE-RÉGULATRICE", "Clarisse", "G15_10/SM02"),
     "insurer": Author(
         "500000000000018/ALIM", "Modèle Assurance Maladie", "", "ALIM_AM", "1.2.250.1.213.1.1.4.6", device=True
     ),
@@ -83,5 +85,6 @@ STRUCTURES: Final[dict[str, Structure]] = {
     "hospital": Structure("1000000202", "Hôpital Modèle", "SA01", "ETABLISSEMENT"),
     "other_hospital": Structure("1000000303", "Autre Hôpital Modèle", "SA01", "ETABLISSEMENT"),
     "practice": Structure("1000000404", "Cabinet Modèle", "SA07", "AMBULATOIRE"),
+    "samu": Structure("1000000505", "Centre 15 Modèle", "SA01", "SAMU_SMUR"),
     "insurer": Structure("300000000000018", "Assurance Maladie Modèle", "SA24", "AMO"),
 }
