@@ -43,7 +43,7 @@ def starts(figures: Figures) -> None:
         record = RecordWriter(local.stage).write(PEOPLE["dominique"], ENTRIES)
         with functions_of(local) as functions:
             first = _FirstRequests(functions, record)
-            for name in local.stage.file.functions:
+            for name in local.stage.file.deployed(local.stage.spec):
                 _start(local, name, first.event(name))  # writes the bytecode
                 runs = [_start(local, name, first.event(name)) for _ in range(TIMES)]
                 middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}

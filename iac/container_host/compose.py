@@ -69,6 +69,13 @@ def _function(stage: str, digest: str, name: str, function: FunctionSpec) -> dic
         # To the store and the key service; callers reach the front only.
         "networks": ["inside", "outside"] if function.routes else ["outside"],
     }
+    if function.on_demand:
+        # Not started by `up`: `docker compose run --rm NAME`, while the stage has it switched on.
+        service["command"] = ["run", name]
+        service["environment"] = environment
+        service["profiles"] = ["on-demand"]
+        service["restart"] = "no"
+        return service
     if not function.routes:
         # The host has no scheduler: the container keeps the rate itself.
         service["command"] = ["repeat", name]

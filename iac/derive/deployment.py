@@ -89,6 +89,7 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         others = [held for held in buckets.prefixes_of(buckets.of_name(prefix)) if not held.startswith(LOCKED)]
         if others:
             raise DerivationError(f"{prefix!r} needs a bucket with Object Lock: its own also holds {others[0]!r}")
+    functions = file.deployed(spec)
     names = set(file.functions) & set(file.tools)
     if names:
         raise DerivationError(f"{min(names)!r} is a function and a tool: a role has one name")
@@ -99,8 +100,8 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         origins=spec.origins,
         retention_days=spec.retention_days,
         largest_body_bytes=spec.largest_body_bytes,
-        functions=tuple(_function(name, one) for name, one in sorted(file.functions.items())),
-        roles=dict(sorted({**file.functions, **file.tools}.items())),
+        functions=tuple(_function(name, one) for name, one in sorted(functions.items())),
+        roles=dict(sorted({**functions, **file.tools}.items())),
         buckets=buckets,
     )
 

@@ -162,7 +162,8 @@ class _Maker:
 
     def _container_host(self, digest: str) -> Tree:
         """What a host of one's own needs beside the image: the front's configuration, and a compose file."""
-        spec, functions = self.file.stages[self.stage], self.file.functions
+        spec = self.file.stages[self.stage]
+        functions = self.file.deployed(spec)
         return {
             compose.TEMPLATE: File(front.nginx_template(functions, spec).encode()),
             compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions).encode()),
@@ -182,6 +183,7 @@ def _function_facts(name: str, function: FunctionSpec) -> dict[str, Any]:
         "memory_mb": function.memory_mb,
         "timeout_seconds": function.timeout_seconds,
         "schedule": function.schedule.text if function.schedule else None,
+        "on_demand": function.on_demand,
     }
 
 

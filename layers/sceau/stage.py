@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,8 +20,12 @@ from sceau.keys.scoped import KeyOperation, ScopedKeys
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
+from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, Pkcs11KeysSpec, ScalewayKeysSpec
 from sceau_schemas.overlay import overlaid, settings_in
 from sceau_schemas.stores import S3StoreSpec
+
+if TYPE_CHECKING:
+    from sceau.keys.pkcs11_token import Token
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -74,6 +78,11 @@ class Stage:
         rights = self.file.functions.get(function)
         if rights is None:
             raise SettingsError(f"the chalicefile declares no function {function!r}")
+        if rights.on_demand and function not in self.spec.switched_on:
+            raise SettingsError(
+                f"{function} is off on stage {self.name}: switch it on, until a date, in "
+                f"[stages.{self.name}.switched_on] of the chalicefile"
+            )
         return Runtime(
             function,
             self.name,
@@ -119,7 +128,55 @@ def _s3(stage: Stage, spec: Any) -> ObjectStore:
 
 
 _STORES: Mapping[str, Callable[[Stage, Any], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
-_KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {"local": _local_keys}
+
+
+def _pkcs11(stage: Stage, spec: Pkcs11KeysSpec) -> KeyService:
+    from sceau.keys.pkcs11 import Pkcs11KeyService
+
+    return Pkcs11KeyService(pkcs11_token(stage, spec), spec.prefix)
+
+
+def pkcs11_token(stage: Stage, spec: Pkcs11KeysSpec) -> Token:
+    """The token of a stage's keys, not yet asked. Raises KeyServiceNotUsable."""
+    from sceau.keys.pkcs11_library import shared_library
+    from sceau.keys.pkcs11_token import PinSource, shared_token
+
+    # A path under the chalicefile, or the system's own: an absolute path stays as it is.
+    module = stage.base / spec.module
+    if spec.softhsm_configuration is not None:
+        shared_library(module).use_softhsm(stage.base / spec.softhsm_configuration)
+    pin_file = None if spec.pin_file is None else stage.base / spec.pin_file
+    return shared_token(module, spec.token, PinSource(pin_file, spec.pin_descriptor))
+
+
+def _aws_kms(stage: Stage, spec: AwsKmsKeysSpec) -> KeyService:
+    from sceau.keys.aws_kms import AwsKmsKeyService, connect
+
+    return AwsKmsKeyService(connect(spec.region), {KeyName(name): arns for name, arns in spec.keys.items()})
+
+
+def _scaleway(stage: Stage, spec: ScalewayKeysSpec) -> KeyService:
+    from sceau.keys.scaleway import ScalewayKeyService, pool, read_secret_key
+
+    file = None if spec.secret_key_file is None else stage.base / spec.secret_key_file
+    secret = read_secret_key(file, os.environ)
+    return ScalewayKeyService(pool(), spec.region, {KeyName(name): ids for name, ids in spec.keys.items()}, secret)
+
+
+def _custody(stage: Stage, spec: CustodyKeysSpec) -> KeyService:
+    from sceau.keys.custody import CustodyKeyService
+
+    first, second = (_KEY_SERVICES[one.adapter](stage, one) for one in (spec.first, spec.second))
+    return CustodyKeyService(first, second, frozenset(map(KeyName, spec.purposes)), single=spec.single)
+
+
+_KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {
+    "local": _local_keys,
+    "pkcs11": _pkcs11,
+    "aws_kms": _aws_kms,
+    "scaleway": _scaleway,
+    "custody": _custody,
+}
 
 
 def load_stage(settings: Settings) -> Stage:
@@ -165,8 +222,13 @@ def moved(spec: StageSpec, folder: Path) -> StageSpec:
 
 
 def _moved_paths(part: ModelT, before: Path, after: Path) -> ModelT:
-    paths = {name: value for name, value in part if isinstance(value, Path) and value.is_relative_to(before)}
-    return part.model_copy(update={name: after / value.relative_to(before) for name, value in paths.items()})
+    changed: dict[str, object] = {}
+    for name, value in part:
+        if isinstance(value, Path) and value.is_relative_to(before):
+            changed[name] = after / value.relative_to(before)
+        elif isinstance(value, BaseModel):
+            changed[name] = _moved_paths(value, before, after)
+    return part.model_copy(update=changed)
 
 
 def runtime_of(function: str, environ: Mapping[str, str] | None = None) -> Runtime:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -22,7 +23,7 @@ from pydantic import (
 
 from sceau_schemas import soil
 from sceau_schemas.infrastructure import Infrastructure
-from sceau_schemas.key_services import KeyServiceSpec
+from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, KeyNameText, KeyServiceSpec, ScalewayKeysSpec
 from sceau_schemas.rules import RuleSettings
 from sceau_schemas.stores import S3StoreSpec, StoreSpec
 
@@ -68,9 +69,6 @@ class Route(_Strict):
 
 StoreOperationName = Literal["read", "list", "create", "create-locked", "replace", "delete", "extend-lock"]
 KeyOperationName = Literal["wrap", "unwrap", "sign", "public"]
-KeyNameText = Literal[
-    "dossier", "content", "journal", "configuration", "pseudonym", "log", "probe", "tokens", "checkpoints"
-]
 NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]
 
 
@@ -99,24 +97,29 @@ class Schedule(_Strict):
 
 
 class FunctionSpec(Rights):
-    """One function: what starts it (routes, or a schedule), its size, its rights."""
+    """One function: what starts it (routes, a schedule, or somebody who calls it), its size, its rights.
+
+    `on_demand`: it is off, and is built and given its rights on a stage only while that has it `switched_on`.
+    """
 
     routes: tuple[Annotated[Route, BeforeValidator(_route)], ...] = ()
     schedule: Annotated[Schedule | None, BeforeValidator(_schedule)] = None
+    on_demand: StrictBool = False
     memory_mb: Annotated[int, Field(strict=True, ge=128, le=10240)]
     timeout_seconds: Annotated[int, Field(strict=True, ge=1, le=900)]  # Lambda's longest
 
     @field_validator("timeout_seconds")
     @classmethod
     def _no_longer_than_the_front_waits(cls, value: int, info: ValidationInfo) -> int:
-        if info.data.get("schedule") is None and value > _FRONT_WAITS_SECONDS:
+        serves = info.data.get("routes") and info.data.get("schedule") is None
+        if serves and value > _FRONT_WAITS_SECONDS:
             raise ValueError(f"a function with routes answers within {_FRONT_WAITS_SECONDS} s: API Gateway cuts there")
         return value
 
     @model_validator(mode="after")
     def _started_in_one_way(self) -> Self:
-        if bool(self.routes) == (self.schedule is not None):
-            raise ValueError("a function has either routes or a schedule")
+        if [bool(self.routes), self.schedule is not None, self.on_demand].count(True) != 1:
+            raise ValueError("a function has either routes or a schedule, or is called on demand")
         return self
 
 
@@ -173,6 +176,8 @@ class StageSpec(_Strict):
     key_service: KeyServiceSpec
     infrastructure: Infrastructure | None = None
     """What `make plan` makes the host's infrastructure from; only hosts that we have modules for."""
+    switched_on: dict[str, AwareDatetime] = {}
+    """Functions called on demand that may run now, each until a time: nobody forgets to switch one off."""
 
     @model_validator(mode="after")
     def _on_french_soil(self) -> Self:
@@ -216,6 +221,15 @@ class StageSpec(_Strict):
         return self
 
     @model_validator(mode="after")
+    def _keys_where_the_stage_is(self) -> Self:
+        spec = self.key_service
+        for one in (spec.first, spec.second) if isinstance(spec, CustodyKeysSpec) else (spec,):
+            own = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}.get(self.host)
+            if own is not None and isinstance(one, own) and one.region != self.region:
+                raise ValueError(f"key_service: its region {one.region} is not the stage's, {self.region}")
+        return self
+
+    @model_validator(mode="after")
     def _folder_of_a_local_stage(self) -> Self:
         if (self.folder is not None) != (self.host == "local"):
             raise ValueError("folder: local stages have one, and no others")
@@ -242,6 +256,22 @@ class Chalicefile(_Strict):
     functions: dict[str, FunctionSpec]
     tools: dict[str, Rights]
     stages: dict[str, StageSpec]
+
+    def deployed(self, stage: StageSpec) -> dict[str, FunctionSpec]:
+        """The functions that a stage has: all but those that are called on demand and not switched on there."""
+        return {
+            name: function
+            for name, function in self.functions.items()
+            if not function.on_demand or name in stage.switched_on
+        }
+
+    @model_validator(mode="after")
+    def _what_is_switched_on_can_be(self) -> Self:
+        for name, stage in self.stages.items():
+            for function in stage.switched_on:
+                if function not in self.functions or not self.functions[function].on_demand:
+                    raise ValueError(f"stages.{name}.switched_on: {function} is no function that is called on demand")
+        return self
 
     @model_validator(mode="after")
     def _routes_are_unique(self) -> Self:

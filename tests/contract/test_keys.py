@@ -28,7 +28,7 @@ DIGEST = sha256(MESSAGE).digest()
 @pytest.fixture(params=sorted(ADAPTERS))
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
     stand = ADAPTERS[request.param](tmp_path)
-    flaw = stand.flaws.get(request.function.__name__)
+    flaw = stand.flaws.get(request.node.name) or stand.flaws.get(request.function.__name__)
     if flaw:
         request.node.add_marker(pytest.mark.xfail(reason=flaw, strict=True))
     yield stand

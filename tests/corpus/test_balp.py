@@ -14,7 +14,7 @@ import pytest
 from fixtures.fhir_validator import SHARED, Validate, needs_validator, running_validator
 from sceau.audit.balp import event_bytes
 from sceau.audit.shapes import SHAPES
-from unit.audit.samples import COUNTS, EVENT_ID, EVENTS, failed, refused
+from unit.audit.samples import COUNTS, EVENT_ID, EVENTS, REWRAP, failed, refused
 
 pytestmark = needs_validator
 R4 = "http://hl7.org/fhir/StructureDefinition/AuditEvent"
@@ -54,6 +54,12 @@ def test_a_refusal_and_a_failure_are_plain_r4(validate: Validate, name: str) -> 
 
 def test_counted_refusals_are_plain_r4(validate: Validate) -> None:
     data = event_bytes(COUNTS, EVENT_ID)
+    assert "meta" not in event(data)
+    assert validate(data) == []
+
+
+def test_an_act_of_ours_is_plain_r4(validate: Validate) -> None:
+    data = event_bytes(REWRAP, EVENT_ID)
     assert "meta" not in event(data)
     assert validate(data) == []
 

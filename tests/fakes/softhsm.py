@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from pkcs11 import Attribute
 
+from sceau.keys.pkcs11_library import shared_library
+
 MODULES = (
     "/usr/lib/softhsm/libsofthsm2.so",
     "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
@@ -78,6 +80,7 @@ def init_token(label: str) -> None:
 def soft_token(label: str = "sceau") -> SoftToken:
     """The process's token of that label: `sceau` or `second`."""
     module, home = require_softhsm(), _home()
+    shared_library(module).use_softhsm(home / "softhsm2.conf")  # another test may have had a stage of its own
     pin_file = home / "pin"
     if not pin_file.exists():
         pin_file.touch(mode=0o600)

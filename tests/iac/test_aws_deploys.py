@@ -153,7 +153,7 @@ def test_every_resource_that_moto_knows_is_made(cloud: dict[str, Any]) -> None:
 
 def test_the_functions_run_under_roles_of_their_own(cloud: dict[str, Any]) -> None:
     functions = cloud["lambda"].list_functions()["Functions"]
-    assert {one["FunctionName"] for one in functions} == {f"dmp-{name}" for name in hosted.chalicefile().functions}
+    assert {one["FunctionName"] for one in functions} == {f"dmp-{name}" for name in hosted.functions()}
     for one in functions:
         assert one["Role"].endswith(f":role/{one['FunctionName']}")
         assert one["VpcConfig"]["SubnetIds"]
@@ -166,7 +166,7 @@ def test_the_api_has_every_path(cloud: dict[str, Any]) -> None:
     [api] = cloud["apigateway"].get_rest_apis()["items"]
     items = cloud["apigateway"].get_resources(restApiId=api["id"], limit=500)["items"]
     made = {(method, item["path"]) for item in items for method in item.get("resourceMethods", {})}
-    declared = {(route.method, route.path) for one in hosted.chalicefile().functions.values() for route in one.routes}
+    declared = {(route.method, route.path) for one in hosted.functions().values() for route in one.routes}
     assert made == declared
 
 

@@ -26,7 +26,7 @@ INSIDE = Surroundings("eu-west-3", Asked.PARAMETERS["StoreEndpoint"])
 AT_KEYS = Surroundings("eu-west-3", Asked.PARAMETERS["KeyEndpoint"])
 DEPLOYMENT = hosted.deployment(hosted.AWS)
 ROLES = sorted(DEPLOYMENT.roles)
-FUNCTIONS = sorted(hosted.chalicefile().functions)
+FUNCTIONS = sorted(hosted.functions())
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def routes_of(resources: dict[str, Any]) -> set[tuple[str, str, str]]:
         above = path(parent["Ref"]) if "Ref" in parent else ""
         return f"{above}/{paths[name]['PathPart']}"
 
-    functions = {camel("alias", "of", one): one for one in hosted.chalicefile().functions}
+    functions = {camel("alias", "of", one): one for one in hosted.functions()}
     found = set()
     for method in of(resources, "AWS::ApiGateway::Method").values():
         uri = method["Integration"]["Uri"]["Fn::Sub"]
@@ -51,9 +51,7 @@ def routes_of(resources: dict[str, Any]) -> set[tuple[str, str, str]]:
 
 def test_the_api_has_the_routes_of_the_chalicefile_and_no_others(service: dict[str, Any]) -> None:
     declared = {
-        (route.method, route.path, name)
-        for name, function in hosted.chalicefile().functions.items()
-        for route in function.routes
+        (route.method, route.path, name) for name, function in hosted.functions().items() for route in function.routes
     }
     assert routes_of(service) == declared
 
@@ -62,8 +60,8 @@ def test_every_function_runs_as_the_chalicefile_says(service: dict[str, Any]) ->
     functions = {
         body["FunctionName"].removeprefix("dmp-"): body for body in of(service, "AWS::Lambda::Function").values()
     }
-    assert set(functions) == set(hosted.chalicefile().functions)
-    for name, spec in hosted.chalicefile().functions.items():
+    assert set(functions) == set(hosted.functions())
+    for name, spec in hosted.functions().items():
         body = functions[name]
         assert (body["MemorySize"], body["Timeout"]) == (spec.memory_mb, spec.timeout_seconds)
         assert body["Handler"] == (f"app.{name}" if spec.schedule else "app.app")
@@ -74,9 +72,7 @@ def test_every_function_runs_as_the_chalicefile_says(service: dict[str, Any]) ->
         for rule in of(service, "AWS::Events::Rule").values()
         if "ScheduleExpression" in rule
     }
-    assert rates == {
-        f"dmp-{name}": spec.schedule.text for name, spec in hosted.chalicefile().functions.items() if spec.schedule
-    }
+    assert rates == {f"dmp-{name}": spec.schedule.text for name, spec in hosted.functions().items() if spec.schedule}
 
 
 def test_a_scheduled_function_loses_no_run_in_silence(service: dict[str, Any]) -> None:

@@ -157,3 +157,16 @@ def test_a_stage_for_another_host_s_infrastructure_is_refused() -> None:
     data["stages"][hosted.AWS]["infrastructure"] = data["stages"][hosted.SCALEWAY]["infrastructure"]
     with pytest.raises(Exception, match="infrastructure: it is for scaleway, and the stage for aws"):
         parse_chalicefile(data)
+
+
+@pytest.mark.parametrize("stage", [hosted.AWS, hosted.SCALEWAY])
+def test_a_function_that_is_off_has_neither_role_nor_rights_until_its_stage_switches_it_on(stage: str) -> None:
+    off = hosted.deployment(stage)
+    assert "rewrap" not in {function.name for function in off.functions} | set(off.roles)
+    assert not [right for right in off.key_rights() if right.role == "rewrap"]
+    data = hosted.data()
+    data["stages"][stage]["switched_on"] = {"rewrap": "2026-12-01T00:00:00Z"}
+    on = hosted.deployment(stage, parse_chalicefile(data))
+    assert "rewrap" in {function.name for function in on.functions}
+    assert [right for right in on.key_rights() if right.role == "rewrap"]
+    assert [one for one in on.store_statements() if one.role == "rewrap"]

@@ -255,8 +255,8 @@ def test_nothing_is_applied_by_the_stand_in(provider: Path, tmp_path: Path) -> N
 
 def test_every_function_is_a_private_container_of_its_size(resources: Resources) -> None:
     containers = {values["name"]: values for values in of(resources, "scaleway_container").values()}
-    assert set(containers) == set(hosted.chalicefile().functions)
-    for name, spec in hosted.chalicefile().functions.items():
+    assert set(containers) == set(hosted.functions())
+    for name, spec in hosted.functions().items():
         values = containers[name]
         assert values["memory_limit_bytes"] == spec.memory_mb * 1000 * 1000
         assert values["timeout"] >= spec.timeout_seconds
@@ -281,7 +281,7 @@ def test_the_front_has_the_routes_of_the_chalicefile_and_no_others(resources: Re
     }
     declared = {
         (route.method.lower(), path_regex(route.path), name)
-        for name, function in hosted.chalicefile().functions.items()
+        for name, function in hosted.functions().items()
         for route in function.routes
     }
     assert rules == declared
@@ -294,15 +294,13 @@ def test_what_no_route_matches_goes_where_least_can_be_done(resources: Resources
         for address, values in of(resources, "scaleway_edge_services_backend_stage").items()
     }
     unmatched = backends[route_stage["backend_stage_id"]]
-    held = {
-        name: sum(map(len, spec.keys.values())) for name, spec in hosted.chalicefile().functions.items() if spec.routes
-    }
+    held = {name: sum(map(len, spec.keys.values())) for name, spec in hosted.functions().items() if spec.routes}
     assert held[unmatched] == min(held.values())
 
 
 def test_scheduled_functions_are_called_at_their_rate(resources: Resources) -> None:
     triggers = {key_of(address): values for address, values in of(resources, "scaleway_container_trigger").items()}
-    assert set(triggers) == {name for name, spec in hosted.chalicefile().functions.items() if spec.schedule}
+    assert set(triggers) == {name for name, spec in hosted.functions().items() if spec.schedule}
     assert triggers["upkeep"]["cron"][0]["schedule"] == "0 * * * *"
     assert triggers["upkeep"]["destination_config"] == [{"http_method": "post", "http_path": "/run/upkeep"}]
 

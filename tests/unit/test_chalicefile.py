@@ -6,7 +6,7 @@ import copy
 import re
 import tomllib
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,7 +19,8 @@ from sceau_schemas.deployment import Chalicefile, ChalicefileError, parse_chalic
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
 SCHEDULED = ["journal", "upkeep"]
-SERVING = [name for name in FUNCTIONS if name not in SCHEDULED]
+ON_DEMAND = ["rewrap"]
+SERVING = [name for name in FUNCTIONS if name not in (*SCHEDULED, *ON_DEMAND)]
 
 Edit = Callable[[dict[str, Any]], object]
 
@@ -73,6 +74,17 @@ def test_an_app_has_the_schedule_that_is_declared_or_none(
         assert source.schedule_expression == declared.text
         assert (source.name, source.handler_string) == (function, f"app.{function}"), "what hosts and `serve` call"
         assert app.routes == {}
+
+
+@pytest.mark.parametrize("function", ON_DEMAND)
+def test_a_function_on_demand_is_called_by_its_name_and_started_by_nothing_else(
+    function: str, chalicefile: Chalicefile, modules: dict[str, ModuleType]
+) -> None:
+    assert chalicefile.functions[function].on_demand
+    app = modules[function].app
+    assert (app.routes, app.event_sources) == ({}, [])
+    (handler,) = app.pure_lambda_functions
+    assert (handler.name, handler.handler_string) == (function, f"app.{function}")
 
 
 def test_every_declared_function_has_a_folder_and_every_folder_is_declared(chalicefile: Chalicefile) -> None:
@@ -138,6 +150,9 @@ def ingest_store(pattern: str, operations: object) -> Edit:
 
 def ingest_keys(key: str, operations: object) -> Edit:
     return lambda file: file["functions"]["ingest"]["keys"].update({key: operations})
+
+
+UNTIL = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def hosted(**values: object) -> Edit:
@@ -210,6 +225,21 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
     "too little memory": (ingest(memory_mb=64), "functions.ingest.memory_mb", "128"),
     "slower than API Gateway waits": (ingest(timeout_seconds=30), "functions.ingest.timeout_seconds", "29"),
     "slower than Lambda waits": (upkeep(timeout_seconds=901), "functions.upkeep.timeout_seconds", "900"),
+    "a function on demand with routes": (ingest(on_demand=True), "functions.ingest", "either routes or a schedule"),
+    "a function on demand by schedule": (upkeep(on_demand=True), "functions.upkeep", "either routes or a schedule"),
+    "on demand as a text": (upkeep(on_demand="yes"), "functions.upkeep.on_demand", "valid boolean"),
+    "what is switched on and serves": (
+        local(switched_on={"ingest": UNTIL}),
+        "stages.local.switched_on",
+        "ingest is no function that is called on demand",
+    ),
+    "what is switched on and is not there": (local(switched_on={"x": UNTIL}), "stages.local.switched_on", "x is no"),
+    "switched on without an end": (local(switched_on={"rewrap": True}), "stages.local.switched_on.rewrap", "datetime"),
+    "switched on until a time of no zone": (
+        local(switched_on={"rewrap": UNTIL.replace(tzinfo=None)}),
+        "stages.local.switched_on.rewrap",
+        "timezone",
+    ),
     "a function that nothing starts": (ingest(routes=[]), "functions.ingest", "either routes or a schedule"),
     "a schedule beside routes": (ingest(schedule="rate(1 hour)"), "functions.ingest", "either routes or a schedule"),
     "routes beside a schedule": (upkeep(routes=["GET /x"]), "functions.upkeep", "either routes or a schedule"),
@@ -380,8 +410,8 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
     "a local stage without a folder": (without("stages", "local", "folder"), "stages.local: folder", "have one"),
     "unknown key service": (
         lambda file: file["stages"]["local"]["key_service"].update(adapter="paper"),
-        "stages.local.key_service.adapter",
-        "'local'",
+        "stages.local.key_service",
+        "'local', 'pkcs11', 'aws_kms', 'scaleway', 'custody'",
     ),
 }
 

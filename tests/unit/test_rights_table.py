@@ -84,6 +84,8 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
     | {("locks", "read"), ("locks", "replace")},
+    "rewrap": {("dossier", "list"), ("dossier", "read"), ("dossier", "replace")}
+    | {("document", "list"), ("document", "read"), ("document", "create"), ("event", "create-locked")},
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -96,6 +98,8 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
     "upkeep": set(),
+    "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
+    | {("journal", "wrap")},
 }
 
 TOOL_STORE: set[tuple[str, str]] = {
@@ -107,7 +111,12 @@ TOOL_STORE: set[tuple[str, str]] = {
 }
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
-NOT_BUILT_YET = {"rewrap", "backup"}
+INVENTORY: set[tuple[str, str]] = {
+    (kind, operation) for kind in ("dossier", "document", "event", *_CONFIGURATION) for operation in ("read", "list")
+}
+"""What counts the versions of keys: it reads what rests as it rests."""
+
+NOT_BUILT_YET = {"backup"}
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +183,7 @@ def _drain(names: Iterator[str]) -> None:
 
 def test_the_table_and_the_chalicefile_name_the_same_roles(chalicefile: Chalicefile) -> None:
     assert set(chalicefile.functions) == set(STORE_TABLE) == set(KEY_TABLE)
-    assert set(chalicefile.tools) == {"operations"}
+    assert set(chalicefile.tools) == {"operations", "inventory"}
     assert not NOT_BUILT_YET & set(chalicefile.functions)
 
 
@@ -194,6 +203,25 @@ def test_operations_hold_no_key_that_opens_health_data(chalicefile: Chalicefile,
     rights = chalicefile.tools["operations"]
     assert allowed_store(rights) == TOOL_STORE
     assert allowed_keys(rights, keys) == TOOL_KEYS
+
+
+def test_what_counts_versions_of_keys_holds_none_and_changes_nothing(
+    chalicefile: Chalicefile, keys: KeyService
+) -> None:
+    rights = chalicefile.tools["inventory"]
+    assert allowed_store(rights) == INVENTORY
+    assert allowed_keys(rights, keys) == set()
+
+
+def test_what_may_open_and_rewrite_everything_of_a_record_is_off(chalicefile: Chalicefile) -> None:
+    both = {
+        name
+        for name, function in chalicefile.functions.items()
+        if {"wrap", "unwrap"} <= set(function.keys.get("content", ()))
+    }
+    assert both == {"rewrap"}
+    assert chalicefile.functions["rewrap"].on_demand
+    assert [name for name, stage in chalicefile.stages.items() if stage.switched_on] == []
 
 
 def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) -> None:

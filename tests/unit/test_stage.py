@@ -20,6 +20,7 @@ from sceau.objects.filesystem import FilesystemStore, create_root
 from sceau.objects.scoped import ScopedStore
 from sceau.stage import Settings, SettingsError, Stage, load_stage, runtime_of
 from sceau_schemas.deployment import StageSpec
+from sceau_schemas.key_services import LocalKeysSpec
 from sceau_schemas.stores import FilesystemStoreSpec, S3StoreSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,6 +166,7 @@ def test_a_folder_moves_store_and_keys_and_nothing_else(chalicefile: Path, tmp_p
     before, after = stage_of(chalicefile), stage_of(chalicefile, folder=str(folder))
     assert after.spec.folder == folder
     assert store_folder(after) == folder / "store"
+    assert isinstance(after.spec.key_service, LocalKeysSpec)
     assert after.spec.key_service.file == folder / "keys.json"
     rest = {name for name in StageSpec.model_fields if name not in ("folder", "store", "key_service")}
     assert after.spec.model_dump(include=rest) == before.spec.model_dump(include=rest)

@@ -21,6 +21,8 @@ from sceau.audit.facts import (
     EventFacts,
     Identifier,
     Outcome,
+    OwnAct,
+    OwnFacts,
     RefusalCounts,
     Request,
     Server,
@@ -38,12 +40,15 @@ _JTI = "urn:ietf:params:oauth:jti:"
 Json = dict[str, Any]
 
 
-def event_bytes(facts: EventFacts | RefusalCounts, event_id: str) -> bytes:
+def event_bytes(facts: EventFacts | OwnFacts | RefusalCounts, event_id: str) -> bytes:
     """The AuditEvent of `facts`; `recorded` is the time of `event_id`.
 
     Compact JSON in UTF-8, elements in the order of the specification. Raises ValueError when facts are missing.
     """
-    event = _refusals(facts) if isinstance(facts, RefusalCounts) else _act(facts)
+    if isinstance(facts, RefusalCounts):
+        event = _refusals(facts)
+    else:
+        event = _own_act(facts) if isinstance(facts, OwnFacts) else _act(facts)
     event["id"], event["recorded"] = event_id, _instant(event_time(event_id))
     ordered = {name: event[name] for name in _ORDER if event.get(name)}
     # A lone surrogate in somebody's name must not stop the trace.
@@ -73,6 +78,25 @@ def _act(facts: EventFacts) -> Json:
         "agent": list(_agents(shape, facts)),
         "source": _source(facts.server),
         "entity": list(_entities(shape, facts)),
+    }
+
+
+_OWN_TYPES = {OwnAct.REWRAP: shapes.ENCRYPT}
+
+
+def _own_act(facts: OwnFacts) -> Json:
+    """No profile of BALP is of an act without a caller: a plain AuditEvent, with us as who did it."""
+    patient = {"reference": f"Patient/{facts.record_id}"}
+    details = [{"type": name, "valueString": value} for name, value in sorted(facts.details.items())]
+    record: Json = {"what": patient, "type": _coding(shapes.SYSTEM_OBJECT), "role": _coding(shapes.PATIENT_ROLE)}
+    return {
+        "resourceType": "AuditEvent",
+        "type": _coding(_OWN_TYPES[facts.act]),
+        "action": "U",
+        "outcome": Outcome.SUCCESS.value,
+        "agent": [_server(facts.server, shapes.APPLICATION) | {"requestor": True}],
+        "source": _source(facts.server),
+        "entity": [record | ({"detail": details} if details else {})],
     }
 
 

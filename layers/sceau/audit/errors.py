@@ -9,6 +9,10 @@ class JournalUnavailable(JournalError):
     """The journal can't be written or read now. An event that was being written is not confirmed: do not act."""
 
 
+class EventLocked(JournalError):
+    """The key version that the event is sealed under is disabled or destroyed. Others can be read."""
+
+
 class EventAbsent(JournalError):
     """The record has no event of this id."""
 

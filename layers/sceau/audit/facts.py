@@ -219,6 +219,31 @@ class EventFacts:
             raise ValueError("not a token id")
 
 
+class OwnAct(StrEnum):
+    """What functions of ours do to a record by themselves, while operations have switched them on."""
+
+    REWRAP = "rewrap"  # sealed anew under newer versions of its keys
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFacts:
+    """An act of ours on a whole record, which nobody called for: about to be done.
+
+    `details`: what it was done with, such as versions of keys; never what the record holds, nor how much of it: who
+    may not see a document must not learn from here that it is there.
+    """
+
+    act: OwnAct
+    server: Server
+    record_id: str
+    dossier_version: int
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if check_record(self.record_id) == NO_RECORD or self.dossier_version < 1:
+            raise ValueError("an act of ours is on a record")
+
+
 @dataclass(frozen=True, slots=True)
 class RefusalCounts:
     """Refusals before authentication in one process: how many for each reason; times of the first and last (aware)."""

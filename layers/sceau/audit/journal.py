@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 
 from sceau.audit import sealed
 from sceau.audit.balp import event_bytes
-from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
-from sceau.audit.facts import EventFacts, RefusalCounts
+from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUnavailable
+from sceau.audit.facts import EventFacts, OwnFacts, RefusalCounts
 from sceau.audit.ids import (
     NO_RECORD,
     EventIds,
@@ -30,7 +30,7 @@ from sceau.audit.retention import clocks_agree, lock_end
 from sceau.envelope import contexts
 from sceau.envelope.batch import BatchOpener, BatchSealer
 from sceau.envelope.errors import MessageRefused
-from sceau.keys.errors import KeyServiceError
+from sceau.keys.errors import KeyServiceError, KeyVersionGone
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreError, ObjectStoreUnavailable
 from sceau.objects.ports import ImmutableObjects
 
@@ -68,7 +68,7 @@ class Journal:
         self._random_bytes = random_bytes
         self._retention = retention
 
-    def append(self, facts: EventFacts | RefusalCounts) -> str:
+    def append(self, facts: EventFacts | OwnFacts | RefusalCounts) -> str:
         """Write the event of `facts` and return its id once the store has confirmed it.
 
         Raises JournalUnavailable when it is not confirmed: the act must not happen. (The event may rest all the same:
@@ -78,7 +78,7 @@ class Journal:
         """
         self._require_clock()
         record, version = NO_RECORD, 0
-        if isinstance(facts, EventFacts):
+        if not isinstance(facts, RefusalCounts):
             record, version = facts.record_id or NO_RECORD, facts.dossier_version
         for _ in range(_NAMES):
             event_id = self._ids.new()
@@ -149,7 +149,7 @@ class JournalReader:
     def read(self, record_id: str, event_id: str) -> JournalEvent:
         """Return an event of a record ("0": of none), checked against its place and its commitment.
 
-        Raises EventAbsent (also for what is no id), EventDamaged, JournalUnavailable.
+        Raises EventAbsent (also for what is no id), EventDamaged, EventLocked, JournalUnavailable.
         """
         try:
             name = event_name(record_id, event_id)
@@ -163,6 +163,8 @@ class JournalReader:
             raise EventAbsent("no event has this id") from None
         except MessageRefused as error:
             raise EventDamaged(f"event {event_id} does not open") from error
+        except KeyVersionGone as error:
+            raise EventLocked(f"event {event_id} is sealed under a key version that is gone") from error
         except (ObjectStoreError, KeyServiceError) as error:
             raise JournalUnavailable("an event could not be read") from error
         opening, data = sealed.decode(opened.plaintext, carried.commitment)

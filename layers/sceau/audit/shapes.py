@@ -42,6 +42,11 @@ GUARDIAN = Coding("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "GUARD",
 """A minor's legal representative, whom an event names by the own record-id: a pseudonym, and no name."""
 APPLICATION_SERVER = Coding("http://terminology.hl7.org/CodeSystem/security-source-type", "4", "Application Server")
 
+ENCRYPT = Coding(
+    "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "encrypt", "Encrypt Record Lifecycle Event"
+)
+"""ISO/TS 21089's name for what a rewrap does; FHIR R4 takes its codes as types of AuditEvents."""
+
 PERSON = Coding(_ENTITY_TYPE, "1", "Person")
 SYSTEM_OBJECT = Coding(_ENTITY_TYPE, "2", "System Object")
 REQUEST_ID = Coding("https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType", "XrequestId")

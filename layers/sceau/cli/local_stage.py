@@ -21,25 +21,26 @@ from joserfc.errors import JoseError
 from sceau.cli.certificates import create_loopback_certificates
 from sceau.cli.devissuer import create_issuer_file
 from sceau.cli.files import write_private
+from sceau.cli.key_making import create_keys, key_files, settle
 from sceau.cli.people import CLIENTS, DevelopmentClient
 from sceau.envelope.messages import Envelope
 from sceau.identity.client import SigningKey, generate_client_key
 from sceau.identity.clients import ClientStore
 from sceau.identity.issuers import IssuerStore
-from sceau.keys.keyfile import create_key_file
 from sceau.objects.filesystem import FilesystemStore
 from sceau.stage import SettingsError, Stage, moved
 from sceau_schemas.configuration import Client, TrustedIssuer
 from sceau_schemas.stores import FilesystemStoreSpec
 
-PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
+PARTS = ("store", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """Where the parts of a local stage are."""
+    """Where the parts of a local stage are. `keys`: those that hold its keys."""
 
     path: Path
+    keys: tuple[str, ...] = ("keys.json",)
 
     @property
     def authority(self) -> Path:
@@ -71,14 +72,14 @@ class LocalFolder:
 
     def missing(self) -> list[str]:
         """The parts that are not there."""
-        return [part for part in PARTS if not (self.path / part).exists()]
+        return [part for part in (*PARTS, *self.keys) if not (self.path / part).exists()]
 
 
 def folder_of(stage: Stage) -> LocalFolder:
     """Where a local stage's parts are. Raises SettingsError for any other stage."""
     if stage.spec.folder is None:
         raise SettingsError(f"stage {stage.name} is not a local stage")
-    return LocalFolder(stage.base / stage.spec.folder)
+    return LocalFolder(stage.base / stage.spec.folder, tuple(map(str, key_files(stage))))
 
 
 def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
@@ -111,10 +112,12 @@ def _make(stage: Stage, path: Path) -> None:
         drafted = Stage(stage.name, stage.file, moved(stage.spec, draft), stage.base)
         if isinstance(drafted.spec.store, FilesystemStoreSpec):
             FilesystemStore.create_root(drafted.spec.store.folder)
-        create_key_file(drafted.spec.key_service.file, clock=lambda: datetime.now(UTC))
+        for _ in create_keys(drafted):
+            pass
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
         create_issuer_file(draft / "issuer.json")
         _register_new_clients(drafted, draft)
+        settle(drafted, stage)
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)

@@ -19,6 +19,7 @@ from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
+from sceau.cli.keys import add_keys_command
 from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, register_clients, trust_issuers
 from sceau.cli.log import add_log_commands
 from sceau.cli.people import ACTORS
@@ -28,6 +29,7 @@ from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
+from sceau.http.runtime import SwitchedOff
 from sceau.identity.client import Emergency, TokenNotGiven
 from sceau.identity.errors import IdentityError
 from sceau.keys.errors import KeyServiceError
@@ -47,6 +49,7 @@ _ONE_SENTENCE = (
     KeyServiceError,
     HostRefused,
     LogError,
+    SwitchedOff,
 )
 
 
@@ -83,6 +86,7 @@ def main(arguments: Sequence[str]) -> int:
     token.add_argument("--risk", action="store_true", help="declare an immediate risk for the patient")
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_keys_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))

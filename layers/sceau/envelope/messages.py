@@ -75,6 +75,15 @@ def read_context(message: bytes) -> dict[str, str]:
     return sdk.read_header(message).context
 
 
+def read_wrapped(message: bytes) -> tuple[str, bytes]:
+    """The name of the key and the wrapped data key that a message claims, read without any key: NOT AUTHENTICATED.
+
+    For counting what a version of a key still protects. The first 8 KiB of a message are enough. Raises MessageRefused.
+    """
+    header = sdk.read_header(message)
+    return header.key, header.wrapped
+
+
 def usable(context: Mapping[str, str]) -> dict[str, str]:
     """A copy of `context`, if every key service can bind it.
 

@@ -130,7 +130,9 @@ class TaskFailed(Exception):
 
 
 class ScheduledApp(Chalice):
-    """A scheduled function's Chalice app. `build` makes its task, once, at the first run.
+    """The Chalice app of a function that runs by schedule, or when somebody calls it.
+
+    `build` makes its task, once, at the first run.
 
     There is no request: Chalice sets neither `current_request` nor `lambda_context` (reference: chalice.md section 2).
     """

@@ -25,6 +25,8 @@ class LogEvent(Enum):
     MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
     SEALED = ("sealed", logging.INFO)
+    REWRAPPED = ("rewrapped", logging.INFO)
+    KEY_GONE = ("key-version-gone", logging.CRITICAL)
     TASK_FAILED = ("task-failed", logging.ERROR)
 
 

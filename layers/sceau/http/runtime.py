@@ -16,6 +16,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+class SwitchedOff(Exception):
+    """A function that its stage has not switched on, or not any more. The message is a sentence for operations."""
+
+
 @dataclass(frozen=True, slots=True)
 class Runtime:
     """One function on one stage. `store` and `keys` refuse what the chalicefile does not grant the function."""
@@ -28,6 +32,15 @@ class Runtime:
     routes: tuple[Route, ...] = ()
     """All routes of the stage, other functions' included: what the CapabilityStatement tells."""
     clock: Callable[[], datetime] = field(default=utc_now)
+
+    def require_switched_on(self) -> None:
+        """Raise SwitchedOff unless the stage has this function switched on, and still at this time."""
+        until = self.spec.switched_on.get(self.function)
+        how = f"switch it on, until a date, in [stages.{self.stage}.switched_on] of the chalicefile"
+        if until is None:
+            raise SwitchedOff(f"{self.function} is off on stage {self.stage}: {how}")
+        if self.clock() >= until:
+            raise SwitchedOff(f"{self.function} was switched on for stage {self.stage} until {until:%Y-%m-%d}: {how}")
 
     @property
     def origin(self) -> str:

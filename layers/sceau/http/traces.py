@@ -13,7 +13,7 @@ from itertools import islice
 
 from sceau.access.facts import record_facts
 from sceau.access.model import Act, RecordFacts
-from sceau.audit.errors import EventDamaged
+from sceau.audit.errors import EventDamaged, EventLocked
 from sceau.audit.facts import AuditAct, Entity
 from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.envelope.batch import BatchOpener
@@ -130,6 +130,10 @@ class Traces:
             except EventDamaged:
                 log(LogEvent.DAMAGED, request=call.request.request_id, error=f"event {event_id}")
                 damaged.append(Problem("exception", f"event {event_id} does not pass its integrity checks"))
+                continue
+            except EventLocked:
+                log(LogEvent.KEY_GONE, request=call.request.request_id, error=f"event {event_id}")
+                damaged.append(Problem("exception", f"event {event_id} is sealed under a key that is gone"))
                 continue
             parsed = AuditEvent.model_validate_json(event.data)
             if matches(parsed, query.filters) and visible(parsed):

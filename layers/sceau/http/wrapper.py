@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 
 from sceau.access.matrix import Rules
 from sceau.access.model import Actor, ActorKind
-from sceau.audit.errors import EventAbsent, EventDamaged, JournalUnavailable
+from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.http.call import Call
@@ -22,7 +22,7 @@ from sceau.http.log import LogEvent, log, place_of
 from sceau.http.message import Answer, Request, json_answer
 from sceau.http.refusals import Refused
 from sceau.identity.errors import ResourceRefusal, Unavailable
-from sceau.keys.errors import KeyRightDenied, KeyServiceError
+from sceau.keys.errors import KeyRightDenied, KeyServiceError, KeyVersionGone
 from sceau.objects.errors import ObjectRightDenied, ObjectStoreError
 from sceau.records.errors import RecordDamaged
 
@@ -155,6 +155,11 @@ _UNAVAILABLE = Problem(
     "the store, the key service or the journal is not available; send the same request again",
     severity="error",
 )
+_KEY_GONE = Problem(
+    "transient",
+    "the key that this is sealed under is disabled or destroyed; nothing else is affected; operations have been told",
+    severity="error",
+)
 _INTERNAL = Problem("exception", "an internal error; the request id finds it in the log")
 
 
@@ -177,6 +182,9 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
         log(LogEvent.DAMAGED, request=request.request_id, error=str(error))
         text = "what is stored does not pass its integrity checks; operations have been told"
         return 500, (Problem("exception", text),), "failed.damaged", Outcome.FAILED
+    if isinstance(error, (KeyVersionGone, EventLocked)):
+        log(LogEvent.KEY_GONE, request=request.request_id, error=str(error))
+        return 503, (_KEY_GONE,), "failed.key-version-gone", Outcome.FAILED
     # A right that the chalicefile does not grant is a mistake of ours, and no retry helps.
     if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
         error, (ObjectRightDenied, KeyRightDenied)

@@ -15,7 +15,7 @@ from sceau.envelope import contexts
 from sceau.envelope.errors import MessageRefused
 from sceau.envelope.messages import Envelope
 from sceau.identity.errors import ConfigurationChanged, ConfigurationDamaged, Unavailable
-from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone
+from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectAbsent, ObjectChanged, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
@@ -54,9 +54,11 @@ class SealedObjects(Generic[M]):
         try:
             opened = self._envelope.open(KeyName.CONFIGURATION, stored.data, contexts.configuration(whole))
             return self._model.model_validate_json(opened.plaintext), stored.tag
-        except KeyServiceUnavailable:
+        except KeyVersionGone:
+            raise Unavailable(f"{whole} is sealed under a key version that is gone") from None
+        except (KeyServiceUnavailable, UnknownKey):
             raise Unavailable("the key service did not open the configuration") from None
-        except (MessageRefused, KeyVersionGone, ValidationError):
+        except (MessageRefused, ValidationError):
             # The errors' own texts quote what was read.
             raise ConfigurationDamaged(f"the configuration object {whole} is damaged") from None
 
@@ -74,5 +76,5 @@ class SealedObjects(Generic[M]):
             raise ConfigurationChanged(f"{whole} was changed by somebody else: look again, then repeat") from None
         except ObjectStoreUnavailable:
             raise Unavailable("the configuration can't be written") from None
-        except KeyServiceUnavailable:
+        except (KeyServiceUnavailable, UnknownKey):
             raise Unavailable("the key service did not seal the configuration") from None

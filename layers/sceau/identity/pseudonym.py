@@ -13,7 +13,7 @@ from sceau.envelope import contexts
 from sceau.envelope.errors import MessageRefused
 from sceau.envelope.messages import Envelope
 from sceau.identity.errors import ConfigurationDamaged, Unavailable
-from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone
+from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
 from sceau.objects.ports import ImmutableObjects
@@ -32,9 +32,11 @@ def load_pseudonym_key(store: ImmutableObjects, envelope: Envelope) -> bytes:
         raise Unavailable("the pseudonym key can't be read") from None
     try:
         key = envelope.open(KeyName.PSEUDONYM, sealed, contexts.pseudonym()).plaintext
-    except (MessageRefused, KeyVersionGone):
+    except MessageRefused:
         raise ConfigurationDamaged("the pseudonym key does not open") from None
-    except KeyServiceUnavailable:
+    except KeyVersionGone:
+        raise Unavailable("the pseudonym key is sealed under a key version that is gone") from None
+    except (KeyServiceUnavailable, UnknownKey):
         raise Unavailable("the key service did not open the pseudonym key") from None
     if len(key) != KEY_BYTES:
         raise ConfigurationDamaged("the pseudonym key has another length")
@@ -63,5 +65,5 @@ def _create(store: ImmutableObjects, envelope: Envelope, key: bytes) -> None:
         return  # another process was first: its key counts
     except ObjectStoreUnavailable:
         raise Unavailable("the pseudonym key could not be created") from None
-    except KeyServiceUnavailable:
+    except (KeyServiceUnavailable, UnknownKey):
         raise Unavailable("the key service did not seal the pseudonym key") from None

@@ -24,7 +24,7 @@ from sceau.identity.cache import BoundedAge
 from sceau.identity.errors import JwsRefused, TokenRefused, Unavailable
 from sceau.identity.jose import PublicJwk, claims, encode_part, read, select, verify
 from sceau.identity.settings import MAX_TOKEN_SECONDS, IdentitySettings
-from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone
+from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey
 from sceau.keys.ports import KeyName, KeyService
 from sceau_schemas.tokens import AccessTokenClaims, EmergencyClaims
 
@@ -81,7 +81,7 @@ class TokenKeys:
     def _load(self) -> tuple[_OwnKey, ...]:
         try:
             found = self._service.public_keys(KeyName.TOKENS)
-        except KeyServiceUnavailable:
+        except (KeyServiceUnavailable, UnknownKey):
             raise Unavailable("the key service did not give the public token keys") from None
         if not found:
             raise Unavailable("the stage has no token key")
@@ -128,7 +128,7 @@ class TokenSigner:
         digest = hashlib.sha256(signed.encode("ascii")).digest()
         try:
             signature = self._service.sign(KeyName.TOKENS, digest, version=version)
-        except KeyServiceUnavailable:
+        except (KeyServiceUnavailable, UnknownKey):
             raise Unavailable("the key service did not sign") from None
         return f"{signed}.{encode_part(signature)}"
 

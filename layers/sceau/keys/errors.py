@@ -25,5 +25,5 @@ class KeyServiceUnavailable(KeyServiceError):
     """The service failed or did not answer in time."""
 
 
-class KeyServiceNotUsable(KeyServiceError):
+class KeyServiceNotUsable(KeyServiceUnavailable):
     """As it is set up, the key service can't be used at all. The message is a sentence for the operator."""

@@ -12,6 +12,7 @@ raises `epoch`, by which holders of sessions see that theirs are void.
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ _OK: Final = 0x0
 _CANT_LOCK: Final = 0xA
 _ALREADY_INITIALIZED: Final = 0x191
 _OS_LOCKING_OK: Final = 0x2
+_SOFTHSM: Final = "SOFTHSM2_CONF"
 _USER_STATES: Final = {1, 3}  # CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 
 WAIT_SECONDS: Final = 5.0
@@ -141,7 +143,14 @@ class Library:
                 self._restarting = False
                 self._gate.notify_all()
 
+    def use_softhsm(self, configuration: Path) -> None:
+        """Where SoftHSM finds its tokens: it reads that when it is started, from the environment, and never again."""
+        if self._softhsm != str(configuration):
+            os.environ[_SOFTHSM] = str(configuration)
+            self.restart(self.epoch)
+
     def _initialize(self) -> None:
+        self._softhsm = os.environ.get(_SOFTHSM)
         arguments = _InitializeArguments(flags=_OS_LOCKING_OK)
         answer = self._initialize_function(ctypes.byref(arguments))
         if answer == _CANT_LOCK:

@@ -173,7 +173,10 @@ def _asked(token: Token, work: Callable[[Session], ResultT], *, writing: bool = 
         except PKCS11Error as error:
             raise KeyServiceUnavailable(f"the token did not do it: {kind(error)}") from None
 
-    return token.run(once, writing=writing)
+    done = token.run(once, writing=writing)
+    if writing:
+        token.look_again()
+    return done
 
 
 def _label(prefix: str, key: KeyName, number: int) -> str:

@@ -149,6 +149,12 @@ class Token:
                 break
         raise KeyServiceUnavailable(f"the token {self._label} is gone, or does not work: {reason}")
 
+    def look_again(self) -> None:
+        """Make sessions of this process forget what they found: it has changed objects itself."""
+        with self._lock:
+            for session in self._connection.idle if self._connection else ():
+                session.kept.clear()
+
     def _restart(self, epoch: int) -> bool:
         """Start the module again, but not at every request while an HSM is down: other tokens may be in it."""
         now = self._monotonic()
@@ -290,17 +296,17 @@ def _pin_text(data: bytes, where: str) -> str:
 
 _pins: dict[int, str] = {}
 _pins_lock = threading.Lock()
-_tokens: dict[tuple[Library, str], Token] = {}
+_tokens: dict[tuple[Library, str, PinSource], Token] = {}
 _tokens_lock = threading.Lock()
 
 
 def shared_token(module: Path, label: str, pin: PinSource) -> Token:
-    """The process's one `Token` of that label: a login is the process's. The PIN source of the first asker counts.
+    """The process's one `Token` of that label and PIN: a login is the process's, whoever makes it.
 
     Raises KeyServiceNotUsable when the module can't be loaded.
     """
-    library = shared_library(module)
+    place = (shared_library(module), label, pin)
     with _tokens_lock:
-        if (library, label) not in _tokens:
-            _tokens[library, label] = Token(library, label, pin)
-        return _tokens[library, label]
+        if place not in _tokens:
+            _tokens[place] = Token(*place)
+        return _tokens[place]

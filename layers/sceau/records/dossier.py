@@ -163,6 +163,14 @@ class Dossier:
         """An existing entry with new values. Its identifiers and its document can't change here. Raises KeyError."""
         return replace(self, entries=self.entries.replaced(row))
 
+    def with_moved_document(self, row: EntryRow) -> Dossier:
+        """An existing entry whose document is in another object now; nothing else of it may differ. Raises KeyError."""
+        before = self.entries.row(row.id)
+        if before is None:
+            raise KeyError(row.id)
+        names = set(self.object_names) - {before.document.object_name} | {row.document.object_name}
+        return replace(self, entries=self.entries.replaced(row), clear=clear_part(sorted(names)))
+
     def _claimed(self, owner: str, identifiers: Iterable[StoredIdentifier]) -> bytes:
         own, claimed = decode_id(owner), list[bytes]()
         for key in dict.fromkeys(_hash(identifier) for identifier in identifiers):

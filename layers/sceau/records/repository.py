@@ -103,6 +103,17 @@ class Records:
         )
         return stored, sealed
 
+    def reseal_document(
+        self, record_id: str, entry_id: str, document: StoredDocument, object_name: str
+    ) -> tuple[StoredDocument, bytes]:
+        """Open a document and seal it anew, for an object of another name; what the entry keeps, and the bytes.
+
+        Raises what `read_document` raises.
+        """
+        content = self.read_document(record_id, entry_id, document)
+        stored, sealed = self.seal_document(record_id, entry_id, content, document.content_type, form=document.form)
+        return stored.model_copy(update={"object_name": object_name}), sealed
+
     def upload(self, document: StoredDocument, sealed: bytes) -> None:
         """Write a sealed document; unreachable until a commit names it."""
         self._store.create(document.object_name, sealed)

@@ -9,9 +9,9 @@ is kept. The store's clock, which dates the document, and ours may differ by all
 Where the dossier is damaged, or is not there, nobody can say what it reached: all documents of that record are kept,
 and the record is told. No publication leads there: none begins before the record's first dossier is committed.
 
-Whoever lets a dossier drop a document (a rewrap, a deletion on request) counts on readers that hold the older dossier
-for some seconds more: that document goes at the next sweep. Earlier versions of objects are not swept here: the
-file-system store keeps none.
+A dossier may drop a document (a rewrap, a deletion on request) that readers who hold the older dossier still want for
+some seconds: nothing of a record is deleted until its dossier has stood for a few minutes. Earlier versions of objects
+are not swept here: the file-system store keeps none.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ from sceau.records.repository import dossier_name
 
 UNREACHED_FOR: Final = timedelta(days=1)
 """How old an unreachable document must be."""
+
+UNCHANGED_FOR: Final = timedelta(minutes=5)
+"""How long a dossier must have stood before what it does not reach is deleted: a request ends within 30 s."""
 
 _RECORDS = "records/"
 _DOCUMENTS = "records/*/documents/"
@@ -152,14 +155,28 @@ def _sweep_record(
         tally.without_dossier.append(record_id)
         tally.kept += len(documents)
         return
-    for name in documents:
-        if name in listed:
-            tally.kept += 1
-        elif budget.is_spent():
+    unreachable = [name for name in documents if name not in listed]
+    tally.kept += len(documents) - len(unreachable)
+    if not unreachable or not _has_stood(store, record_id, budget, tally):
+        tally.kept += len(unreachable)
+        return
+    for name in unreachable:
+        if budget.is_spent():
             tally.finished = False
             tally.kept += 1
         else:
             _sweep_unreachable(store, name, budget, tally)
+
+
+def _has_stood(store: ImmutableObjects, record_id: str, budget: Budget, tally: Tally) -> bool:
+    """Whether the dossier was last replaced long enough ago. It was read before: a newer one just keeps all for now."""
+    try:
+        return budget.clock() - store.written_at(dossier_name(record_id)) > UNCHANGED_FOR
+    except ObjectAbsent:
+        return False
+    except ObjectStoreUnavailable:
+        tally.failed += 1
+        return False
 
 
 def _sweep_unreachable(store: ImmutableObjects, name: str, budget: Budget, tally: Tally) -> None:

@@ -15,6 +15,8 @@ from sceau.audit.facts import (
     EventFacts,
     Identifier,
     Outcome,
+    OwnAct,
+    OwnFacts,
     RefusalCounts,
     Request,
     Server,
@@ -205,3 +207,8 @@ def refused(facts: EventFacts) -> EventFacts:
 def failed(facts: EventFacts) -> EventFacts:
     """The same act, failed for a reason of ours."""
     return replace(facts, outcome=Outcome.FAILED, reason="failed.commit-lost")
+
+
+REWRAP = OwnFacts(
+    OwnAct.REWRAP, SERVER, RECORD, dossier_version=7, details={"dossier-key": "local 2", "content-key": "local 3"}
+)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sceau.audit.balp import event_bytes
-from sceau.audit.facts import AuditAct, Entity, EventFacts, Identifier, Outcome, RefusalCounts, User
+from sceau.audit.facts import AuditAct, Entity, EventFacts, Identifier, Outcome, OwnAct, OwnFacts, RefusalCounts, User
 from sceau.audit.shapes import SHAPES
 from unit.audit.samples import (
     CLIENT,
@@ -24,6 +24,7 @@ from unit.audit.samples import (
     PATIENT,
     PHYSICIAN,
     RECORD,
+    REWRAP,
     SERVER,
     failed,
     refused,
@@ -48,6 +49,32 @@ def agent(made: Json, code: str) -> Json:
 
 def test_every_act_has_a_shape_and_a_sample() -> None:
     assert set(SHAPES) == set(AuditAct) == {facts.act for facts in EVENTS.values()}
+
+
+def test_the_bytes_of_an_act_of_ours() -> None:
+    assert event_bytes(REWRAP, EVENT_ID).decode() == (
+        '{"resourceType":"AuditEvent","id":"019ca5c8-6a40-7123-8456-789abcdef012",'
+        '"type":{"system":"http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle","code":"encrypt",'
+        '"display":"Encrypt Record Lifecycle Event"},"action":"U","recorded":"2026-02-28T19:45:00.992Z","outcome":"0",'
+        '"agent":[{"type":{"coding":[{"system":"http://dicom.nema.org/resources/ontology/DCM","code":"110150",'
+        '"display":"Application"}]},"who":{"identifier":{"system":"urn:ietf:rfc:3986",'
+        '"value":"https://dossier.example.org"},"display":"sceau ingest"},"requestor":true,'
+        '"network":{"address":"https://dossier.example.org","type":"5"}}],'
+        '"source":{"site":"dossier.example.org","observer":{"identifier":{"system":"urn:ietf:rfc:3986",'
+        '"value":"https://dossier.example.org"},"display":"sceau ingest"},'
+        '"type":[{"system":"http://terminology.hl7.org/CodeSystem/security-source-type","code":"4",'
+        '"display":"Application Server"}]},"entity":[{"what":{"reference":"Patient/a2b3c4d5e6f7ghijklmnopqrst"},'
+        '"type":{"system":"http://terminology.hl7.org/CodeSystem/audit-entity-type","code":"2",'
+        '"display":"System Object"},'
+        '"role":{"system":"http://terminology.hl7.org/CodeSystem/object-role","code":"1","display":"Patient"},'
+        '"detail":[{"type":"content-key","valueString":"local 3"},{"type":"dossier-key","valueString":"local 2"}]}]}'
+    )
+
+
+@pytest.mark.parametrize(("record", "version"), [("0", 1), ("x", 1), (RECORD, 0), (RECORD, -1)])
+def test_an_act_of_ours_is_on_a_record_that_there_is(record: str, version: int) -> None:
+    with pytest.raises(ValueError, match="record"):
+        OwnFacts(OwnAct.REWRAP, SERVER, record, version)
 
 
 def test_the_bytes_of_an_event() -> None:

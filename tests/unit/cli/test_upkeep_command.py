@@ -29,7 +29,7 @@ Run = Callable[..., int]
 def stage(tmp_path: Path) -> Stage:
     stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=tmp_path))
     FilesystemStore.create_root(tmp_path / "store")
-    create_key_file(stage.base / stage.spec.key_service.file, clock=lambda: datetime.now(UTC))
+    create_key_file(tmp_path / "keys.json", clock=lambda: datetime.now(UTC))
     return stage
 
 

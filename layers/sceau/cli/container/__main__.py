@@ -1,7 +1,8 @@
 """`python -m sceau.cli.container [serve | run FUNCTION | repeat FUNCTION | probe]`: what an image's entry point is.
 
 `serve`            serve until SIGTERM (the default)
-`run FUNCTION`     run a scheduled function once; status 0 when it did what it should. For hosts with a job scheduler
+`run FUNCTION`     run a function without routes once; status 0 when it did what it should. For hosts with a job
+                   scheduler, and for functions that are called on demand
 `repeat FUNCTION`  run it now and by its rate, until SIGTERM. For hosts that have no scheduler
 `probe`            ask the server of this container for its health, as the environment says where it listens
 """
@@ -14,6 +15,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -26,6 +28,7 @@ from sceau.http.chalice_app import TaskFailed
 from sceau.stage import Settings, SettingsError, load_stage
 
 _PROBE_SECONDS = 5
+_NEVER = timedelta.max
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -35,9 +38,9 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             case [] | ["serve"]:
                 serve(environ)
             case ["run", function]:
-                return _run(_scheduled(function, environ))
+                return _run(_task(function, environ))
             case ["repeat", function]:
-                _repeat(_scheduled(function, environ))
+                _repeat(_task(function, environ, repeated=True))
             case ["probe"]:
                 return _probe(environ)
             case _:
@@ -49,13 +52,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _scheduled(function: str, environ: Mapping[str, str]) -> Scheduled:
+def _task(function: str, environ: Mapping[str, str], *, repeated: bool = False) -> Scheduled:
     configure_log(environ)
     stage = load_stage(Settings.from_environ(environ))
     spec = stage.file.functions.get(function)
-    if spec is None or spec.schedule is None:
+    if spec is None or not (spec.schedule or (spec.on_demand and not repeated)):
         raise SettingsError(f"the chalicefile declares no scheduled function {function!r}")
-    return scheduled_function(stage, function, spec.schedule.every)[0]
+    if spec.on_demand:
+        stage.runtime(function)  # a sentence, while the stage has it switched off
+    return scheduled_function(stage, function, spec.schedule.every if spec.schedule else _NEVER)[0]
 
 
 def _run(function: Scheduled) -> int:

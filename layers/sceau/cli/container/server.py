@@ -11,6 +11,7 @@ import gc
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 from sceau.cli.container.capacity import MIB, kernel_limit, threads_for
@@ -120,8 +121,9 @@ def _scheduled(container: Container, refused: PastTheFront) -> Wsgi:
     runs = {}
     for name, function in container.functions.items():
         container.stage.runtime(name)
-        assert function.schedule is not None  # noqa: S101 - a function without routes has a schedule
-        task, app = scheduled_function(container.stage, name, function.schedule.every)
+        # Called from outside, so its own rate does not matter; one that is called on demand has none.
+        every = function.schedule.every if function.schedule else timedelta.max
+        task, app = scheduled_function(container.stage, name, every)
         runs[name] = (lambda task=task: task.handler(scheduled_event(), None)), app.warm
     secrets = container.settings.scheduler_secrets
     return Triggered(runs, Secrets(secrets) if secrets else HostDecides(), refused=refused)

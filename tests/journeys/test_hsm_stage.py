@@ -1,0 +1,69 @@
+"""The whole journey on keys in an HSM (SoftHSM2), and in the custody of an HSM and a key file; made by the command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fakes.softhsm import require_softhsm
+from journeys.test_local_commands import free_port
+from sceau.cli import main as command
+from sceau.keys.wrapped import Form
+from sceau.records.inventory import RECORDS, take_inventory
+from sceau.stage import Settings, load_stage
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY_FILE = '[stages.local.key_service]\nadapter = "local"\nfile = ".local/keys.json"\n'
+HSM = """adapter = "pkcs11"
+module = "{module}"
+token = "sceau"
+prefix = "sceau"
+pin_file = ".local/softhsm/pin"
+softhsm_configuration = ".local/softhsm/softhsm2.conf"
+"""
+CUSTODY = (
+    '[stages.local.key_service]\nadapter = "custody"\n'
+    "[stages.local.key_service.first]\n" + HSM + "[stages.local.key_service.second]\n"
+    'adapter = "local"\nfile = ".local/keys.json"\n'
+)
+
+
+@pytest.mark.xdist_group("live")
+@pytest.mark.parametrize(
+    ("service", "forms"),
+    [
+        ("[stages.local.key_service]\n" + HSM, {"dossier": Form.PKCS11_GCM, "content": Form.PKCS11_GCM}),
+        (CUSTODY, {"dossier": Form.CUSTODY, "content": Form.CUSTODY}),
+    ],
+    ids=["an HSM", "custody of an HSM and a key file"],
+)
+def test_the_journey_is_the_same(
+    service: str,
+    forms: dict[str, Form],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = require_softhsm()
+    text = (ROOT / "chalicefile").read_text("utf-8")
+    assert text.count(KEY_FILE) == 1
+    (tmp_path / "chalicefile").write_text(text.replace(KEY_FILE, service.format(module=module)), "utf-8")
+    (tmp_path / "functions").symlink_to(ROOT / "functions")
+    monkeypatch.setenv("SCEAU_CHALICEFILE", str(tmp_path / "chalicefile"))
+    monkeypatch.setenv("SOFTHSM2_CONF", os.environ.get("SOFTHSM2_CONF", "/dev/null"))
+
+    for _ in range(2):  # a second start finds what the first one made
+        status = command.main(["journey", "--port", str(free_port())])
+        said = capsys.readouterr()
+        assert status == 0, said.err
+        assert "calls answered as they must" in said.out
+
+    stage = load_stage(Settings(chalicefile=tmp_path / "chalicefile", stage="local"))
+    inventory = take_inventory(stage.tool("inventory").store, (RECORDS,))
+    assert {key: under.form for key, under in inventory.counts} == forms
+    assert inventory.unreadable == []
+    pin = (tmp_path / ".local" / "softhsm" / "pin").read_text()
+    assert (tmp_path / ".local" / "softhsm" / "pin").stat().st_mode & 0o777 == 0o600
+    assert pin not in (tmp_path / ".local" / "service.log").read_text()
