@@ -7,6 +7,7 @@ passed in, with the rights of its own role and no others.
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sceau.http.runtime import Runtime, utc_now
+from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
 from sceau.keys.scoped import KeyOperation, ScopedKeys
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
+from sceau_schemas import soil
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
 from sceau_schemas.overlay import overlaid, settings_in
 from sceau_schemas.stores import S3StoreSpec
@@ -78,7 +80,7 @@ class Stage:
             function,
             self.name,
             self.spec,
-            scoped_store(self.store(), rights),
+            scoped_store(self.store(rights), rights),
             scoped_keys(self.keys(), rights),
             tuple(route for one in self.file.functions.values() for route in one.routes),
         )
@@ -88,11 +90,17 @@ class Stage:
         rights = self.file.tools.get(name)
         if rights is None:
             raise SettingsError(f"the chalicefile declares no tool {name!r}")
-        return Runtime(name, self.name, self.spec, scoped_store(self.store(), rights), scoped_keys(self.keys(), rights))
+        store, keys = scoped_store(self.store(rights), rights), scoped_keys(self.keys(), rights)
+        return Runtime(name, self.name, self.spec, store, keys)
 
-    def store(self) -> ObjectStore:
-        """The stage's store, with every right: never hand it out unscoped."""
-        return _STORES[self.spec.store.adapter](self, self.spec.store)
+    def store(self, rights: Rights | None = None) -> ObjectStore:
+        """The stage's store, with every right: never hand it out unscoped.
+
+        `rights`: of the role that will have it, so that only what it can reach is asked where it is. Raises
+        SettingsError, ObjectStoreUnavailable.
+        """
+        patterns = ("",) if rights is None else tuple(rights.store)
+        return _STORES[self.spec.store.adapter](self, self.spec.store, patterns)
 
     def keys(self) -> KeyService:
         """The stage's key service, with every right: never hand it out unscoped."""
@@ -102,10 +110,26 @@ class Stage:
 # One line for each adapter, imported when a stage has it: a function that starts loads no other.
 
 
-def _filesystem(stage: Stage, spec: Any) -> ObjectStore:
+def _filesystem(stage: Stage, spec: Any, _: tuple[str, ...]) -> ObjectStore:
     from sceau.objects.filesystem import FilesystemStore
 
     return FilesystemStore(stage.base / spec.folder, utc_now)
+
+
+def _s3(stage: Stage, spec: S3StoreSpec, patterns: tuple[str, ...]) -> ObjectStore:
+    from sceau.objects.s3.calls import Calls
+    from sceau.objects.s3.client import Connection, make_client
+    from sceau.objects.s3.store import S3Store
+
+    client = make_client(Connection(spec, stage.base, THREADS))
+    store = S3Store(Calls(client, random_fraction=secrets.SystemRandom().random), spec.buckets)
+    for bucket, answer in store.locations(sorted(spec.buckets_of(patterns))).items():
+        if answer not in soil.answers_of_store(spec.host_name, spec.region):
+            raise SettingsError(
+                f"stage {stage.name}: bucket {bucket} answers that it is in {answer}, and not in {spec.region}; "
+                f"French soil is {soil.the_list()}"
+            )
+    return store
 
 
 def _local_keys(stage: Stage, spec: Any) -> KeyService:
@@ -114,11 +138,7 @@ def _local_keys(stage: Stage, spec: Any) -> KeyService:
     return LocalKeyService(stage.base / spec.file)
 
 
-def _s3(stage: Stage, spec: Any) -> ObjectStore:
-    raise SettingsError(f"stage {stage.name}: its store's adapter {spec.adapter} is not there yet")
-
-
-_STORES: Mapping[str, Callable[[Stage, Any], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
+_STORES: Mapping[str, Callable[[Stage, Any, tuple[str, ...]], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
 _KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {"local": _local_keys}
 
 

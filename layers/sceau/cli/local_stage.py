@@ -22,6 +22,7 @@ from sceau.cli.certificates import create_loopback_certificates
 from sceau.cli.devissuer import create_issuer_file
 from sceau.cli.files import write_private
 from sceau.cli.people import CLIENTS, DevelopmentClient
+from sceau.cli.s3_server import Credentials
 from sceau.envelope.messages import Envelope
 from sceau.identity.client import SigningKey, generate_client_key
 from sceau.identity.clients import ClientStore
@@ -32,14 +33,16 @@ from sceau.stage import SettingsError, Stage, moved
 from sceau_schemas.configuration import Client, TrustedIssuer
 from sceau_schemas.stores import FilesystemStoreSpec
 
-PARTS = ("store", "keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
+PARTS = ("keys.json", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
+_CREDENTIALS = "s3/credentials"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """Where the parts of a local stage are."""
+    """Where the parts of a local stage are. `store`: the part that holds its objects, or the way to them."""
 
     path: Path
+    store: str = "store"
 
     @property
     def authority(self) -> Path:
@@ -71,14 +74,15 @@ class LocalFolder:
 
     def missing(self) -> list[str]:
         """The parts that are not there."""
-        return [part for part in PARTS if not (self.path / part).exists()]
+        return [part for part in (self.store, *PARTS) if not (self.path / part).exists()]
 
 
 def folder_of(stage: Stage) -> LocalFolder:
     """Where a local stage's parts are. Raises SettingsError for any other stage."""
     if stage.spec.folder is None:
         raise SettingsError(f"stage {stage.name} is not a local stage")
-    return LocalFolder(stage.base / stage.spec.folder)
+    on_disk = isinstance(stage.spec.store, FilesystemStoreSpec)
+    return LocalFolder(stage.base / stage.spec.folder, "store" if on_disk else _CREDENTIALS)
 
 
 def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
@@ -111,22 +115,18 @@ def _make(stage: Stage, path: Path) -> None:
         drafted = Stage(stage.name, stage.file, moved(stage.spec, draft), stage.base)
         if isinstance(drafted.spec.store, FilesystemStoreSpec):
             FilesystemStore.create_root(drafted.spec.store.folder)
+        else:
+            (draft / "s3").mkdir(mode=0o700)
+            Credentials.make().write(draft / _CREDENTIALS)
         create_key_file(drafted.spec.key_service.file, clock=lambda: datetime.now(UTC))
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
         create_issuer_file(draft / "issuer.json")
-        _register_new_clients(drafted, draft)
+        if isinstance(drafted.spec.store, FilesystemStoreSpec):
+            register_clients(drafted, LocalFolder(draft))  # else once its server runs
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-
-
-def _register_new_clients(drafted: Stage, draft: Path) -> None:
-    """Make each development client's key, and register it."""
-    for client in CLIENTS:
-        private, _ = generate_client_key()
-        write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
-    register_clients(drafted, LocalFolder(draft))
 
 
 def register_clients(stage: Stage, folder: LocalFolder) -> None:

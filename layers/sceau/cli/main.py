@@ -18,6 +18,7 @@ from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
+from sceau.cli.local_s3 import s3_of
 from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, register_clients, trust_issuers
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
@@ -31,6 +32,7 @@ from sceau.identity.errors import IdentityError
 from sceau.keys.errors import KeyServiceError
 from sceau.objects.errors import ObjectStoreError
 from sceau.stage import Settings, SettingsError, Stage, load_stage
+from sceau_schemas.stores import S3StoreSpec
 
 _CHALICEFILE = "chalicefile"
 _ONE_SENTENCE = (
@@ -96,7 +98,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--stage", default=os.environ.get("SCEAU_STAGE", "local"), help="a stage of the chalicefile")
-    command.add_argument("--port", type=int, help="local stages: serve here, the development issuer on the next port")
+    command.add_argument(
+        "--port", type=int, help="local stages: serve here, the issuer and the S3 server on the next ports"
+    )
     command.add_argument("--folder", type=Path, help="local stages: keep the stage in this folder")
 
 
@@ -110,7 +114,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.port:
         environ["SCEAU_ORIGIN"] = f"https://localhost:{options.port}"
         environ["SCEAU_ISSUER"] = f"https://127.0.0.1:{options.port + 1}"
-    return Settings.from_environ(environ)
+    settings = Settings.from_environ(environ)
+    if options.port and isinstance(load_stage(settings).spec.store, S3StoreSpec):
+        settings = settings.model_copy(update={"store_endpoint": f"https://127.0.0.1:{options.port + 2}"})
+    return settings
 
 
 def _find_chalicefile() -> Path:
@@ -140,7 +147,7 @@ def _served(options: argparse.Namespace) -> Iterator[_Local]:
         clock=lambda: datetime.now(UTC),
         port=port_of(service.issuer),
     )
-    with issuer:
+    with s3_of(stage, folder), issuer:
         register_clients(stage, folder)
         trust_issuers(stage, issuer.issuer.trusted_issuers(folder.authority))
         running = RunningService(settings, service)

@@ -24,13 +24,11 @@ from sceau.cli.schedule import Scheduled, start_schedule
 from sceau.http import log
 from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
+from sceau.http.runtime import THREADS
 from sceau.stage import Settings, Stage, load_stage
 
 SEALING = "journal"
 """The scheduled function whose rate a local stage may set for itself."""
-
-THREADS = 16
-"""Requests served at a time: they wait for the store's fsync and the network more than for the processor."""
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Memory that each thread keeps of what a request gave back, and the largest piece that is taken from it. glibc returns

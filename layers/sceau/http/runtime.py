@@ -10,6 +10,10 @@ from sceau.keys.ports import KeyService
 from sceau.objects.ports import ObjectStore
 from sceau_schemas.deployment import Route, StageSpec
 
+THREADS = 16
+"""Requests that a process serves at a time: they wait for the store and the network more than for the processor.
+Adapters keep as many connections open."""
+
 
 def utc_now() -> datetime:
     """The process's clock."""

@@ -1,0 +1,50 @@
+"""Versions of objects: what a host keeps of what was replaced or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any, Final
+
+from sceau.objects.s3.calls import Calls, Refused
+
+PAGE: Final = 1000
+
+
+def versions_of(calls: Calls, bucket: str, name: str) -> list[dict[str, Any]]:
+    """All versions of one object as S3 lists them, deletion marks left out. Raises ObjectStoreUnavailable."""
+    found: list[dict[str, Any]] = []
+    for key, versions in versions_by_key(calls, bucket, name):
+        if key != name:
+            break
+        found = [one for one in versions if "ETag" in one]
+    return found
+
+
+def versions_by_key(
+    calls: Calls, bucket: str, prefix: str, *, after: str = "", page_size: int = PAGE
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Each key that begins with `prefix` and is greater than `after`, in byte order, with its versions and marks.
+
+    A mark has no "ETag". Holds the versions of one key, and one page, in memory. Raises ObjectStoreUnavailable.
+    """
+    for key, entries in groupby(_entries(calls, bucket, prefix, after, page_size), lambda one: str(one["Key"])):
+        if key > after:
+            yield key, list(entries)
+
+
+def _entries(calls: Calls, bucket: str, prefix: str, after: str, page_size: int) -> Iterator[dict[str, Any]]:
+    """Versions and deletion marks, those of a key side by side: S3 gives them in two lists, each in order of keys."""
+    more: dict[str, str] = {"KeyMarker": after} if after else {}
+    while True:
+        try:
+            page = calls.read(
+                "list_object_versions", prefix or bucket, Bucket=bucket, Prefix=prefix, MaxKeys=page_size, **more
+            )
+        except Refused as refused:
+            raise refused.as_unavailable(prefix or bucket) from None
+        both = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+        yield from sorted(both, key=lambda one: str(one["Key"]))
+        if not page.get("IsTruncated"):
+            return
+        more = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page.get("NextVersionIdMarker", "")}
