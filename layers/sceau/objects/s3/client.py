@@ -74,7 +74,7 @@ def make_client(connection: Connection) -> Any:
     except (BotoCoreError, ValueError, OSError) as error:
         raise _unusable(f"the store's client can't be made ({type(error).__name__})") from error
     client.meta.events.register_first("before-send.s3", _Guard(spec).check)
-    client.meta.events.register_first("needs-retry.s3", _stay)
+    client.meta.events.register_last("before-call.s3", _stay)
     return client
 
 
@@ -95,9 +95,9 @@ class _Guard:
             raise WrongAddress
 
 
-def _stay(**_: object) -> bool:
-    """Answers to "needs-retry": never. botocore would follow a bucket to another region; we keep count of attempts."""
-    return False
+def _stay(context: dict[str, Any], **_: object) -> None:
+    """Follow no bucket to another region: botocore would, once for each call. This says that it has."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def _use_file_only(core: Any, file: Path) -> None:
