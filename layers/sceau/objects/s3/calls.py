@@ -53,6 +53,8 @@ _attempt_seconds: ContextVar[float] = ContextVar("attempt_seconds", default=ATTE
 _SERVER_ERROR = 500
 _BUSY_NOT_DONE = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"})
 """Refused for now, with nothing done: another write of the same name is under way, or our body came too slowly."""
+_ABSENT = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
+"""Codes of an object that is not there; HEAD has the status in their place. 405: a deletion mark is."""
 _BUSY = frozenset({"SlowDown", "TooManyRequests", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
 
 _SENTENCES = {
@@ -60,6 +62,7 @@ _SENTENCES = {
     "AccessDenied": "the store refuses what this function must be allowed to do",
     "AllAccessDisabled": "the store is closed",
     "InvalidAccessKeyId": "the store does not know the credentials",
+    "XAdminUserNotFound": "the store does not know the credentials",  # versitygw
     "SignatureDoesNotMatch": "the store's credentials are wrong",
     "ExpiredToken": "the store's credentials have expired",
     "InvalidToken": "the store's credentials are not valid",
@@ -88,8 +91,8 @@ class Refused(Exception):
 
     @property
     def absent(self) -> bool:
-        """Whether the object is not there. A missing bucket is not a missing object. 405: a deletion mark is."""
-        return self.status in (404, 405) and self.code != "NoSuchBucket"
+        """Whether the object is not there. Not every 404 says so: a missing bucket, or a user nobody knows, is one."""
+        return self.code in _ABSENT
 
     def as_unavailable(self, name: str) -> ObjectStoreUnavailable:
         """What the port says of a refusal that no caller expects."""
@@ -121,12 +124,14 @@ class Calls:
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        attempt_seconds: float = ATTEMPT_SECONDS,
     ) -> None:
         self._client = client
         self._random_fraction = random_fraction
         self._sleep = sleep
         self._monotonic = monotonic
         self._clock = clock
+        self._attempt_seconds = attempt_seconds
         self._heard: tuple[float, timedelta] | None = None
         # The time that an attempt has travels with its request: botocore takes a read time-out from there.
         client.meta.events.register_last("before-call.s3", _prepare, unique_id="sceau-attempt")
@@ -165,7 +170,7 @@ class Calls:
             left = end - self._monotonic()
             if left <= 0:
                 break
-            outcome = self._attempt(operation, parameters, min(left, ATTEMPT_SECONDS), uncertain=uncertain)
+            outcome = self._attempt(operation, parameters, min(left, self._attempt_seconds), uncertain=uncertain)
             if not isinstance(outcome, _Failure):
                 return outcome
             uncertain, reason = uncertain or (outcome.done and changes), outcome.reason

@@ -82,6 +82,9 @@ class S3Store:
         try:
             self._put(name, data, IfNoneMatch="*", **more)
         except Refused as refused:
+            if locked_until is not None and refused.code == "InvalidRequest":
+                # The bucket has no Object Lock. versitygw writes the object before it finds out.
+                raise _no_lock(name) from None
             if not refused.precondition:
                 raise self._unexpected(name, refused) from None
             if not refused.uncertain:
@@ -268,14 +271,19 @@ class S3Store:
                 yield Kept(key, len(contents), hidden=not any(one.get("IsLatest") for one in contents))
 
     def _delete(self, name: str, place: dict[str, str]) -> None:
-        try:
-            self._calls.change("delete_object", name, **place)
-        except Refused as refused:
-            if refused.absent:
-                return
-            if refused.code in _MAY_BE_LOCKED and _is_locked(self._head(name, place)):
-                raise ObjectLocked(name) from None
-            raise self._unexpected(name, refused) from None
+        for again in (True, False):
+            try:
+                self._calls.change("delete_object", name, **place)
+            except Refused as refused:
+                if refused.absent:
+                    return
+                head = self._head(name, place) if refused.code in _MAY_BE_LOCKED else {}
+                if _is_locked(head):
+                    raise ObjectLocked(name) from None
+                if again and head.get("ObjectLockRetainUntilDate"):
+                    continue  # it was locked when we asked, and is not any more
+                raise self._unexpected(name, refused) from None
+            return
 
     @staticmethod
     def _unexpected(name: str, refused: Refused) -> ObjectAbsent | InvalidObjectName | ObjectStoreUnavailable:
@@ -313,6 +321,11 @@ def _whole_second(until: datetime) -> datetime:
         raise ValueError("the end of a retention must have a time zone")
     end = until.astimezone(UTC)
     return end if end.microsecond == 0 else end.replace(microsecond=0) + timedelta(seconds=1)
+
+
+def _no_lock(name: str) -> ObjectStoreUnavailable:
+    sentence = f"{name}: the store refuses to lock it: its bucket needs Object Lock"
+    return ObjectStoreUnavailable(sentence, maybe_written=True, reason="InvalidRequest")
 
 
 def _unknown(name: str) -> ObjectStoreUnavailable:
