@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
 from sceau.keys.scoped import KeyOperation, ScopedKeys
+from sceau.objects.checks import PROBE, Finding, check_store, clear, sweep_probes
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas import soil
@@ -83,6 +84,8 @@ class Stage:
             scoped_store(self.store(rights), rights),
             scoped_keys(self.keys(), rights),
             tuple(route for one in self.file.functions.values() for route in one.routes),
+            # It writes probes: a role without that right gets nothing to measure with.
+            properties=self.properties if PROBE in rights.store else tuple,
         )
 
     def tool(self, name: str) -> Runtime:
@@ -105,6 +108,14 @@ class Stage:
     def keys(self) -> KeyService:
         """The stage's key service, with every right: never hand it out unscoped."""
         return _KEY_SERVICES[self.spec.key_service.adapter](self, self.spec.key_service)
+
+    def properties(self) -> Iterator[Finding]:
+        """What Sceau relies on, measured one by one on the live stage, on objects below `probe/` and on metadata only.
+
+        Raises ObjectStoreUnavailable when not even that can be begun.
+        """
+        for check in _CHECKS:
+            yield from check(self, f"{PROBE}{secrets.token_hex(8)}/")
 
 
 # One line for each adapter, imported when a stage has it: a function that starts loads no other.
@@ -132,6 +143,23 @@ def _s3(stage: Stage, spec: S3StoreSpec, patterns: tuple[str, ...]) -> ObjectSto
     return store
 
 
+def _store_properties(stage: Stage, home: str) -> Iterator[Finding]:
+    spec = stage.spec.store
+    if not isinstance(spec, S3StoreSpec):
+        store = stage.store()
+        sweep_probes(store, utc_now)
+        yield from check_store(store, home, utc_now)
+        clear(store, home)
+        return
+    from sceau.objects.s3.checks import Buckets, check_buckets
+    from sceau.objects.s3.client import Connection
+
+    connection = Connection(spec, stage.base, THREADS)
+    yield from check_buckets(
+        Buckets(connection, stage.spec.retention_days, home, utc_now, secrets.SystemRandom().random)
+    )
+
+
 def _local_keys(stage: Stage, spec: Any) -> KeyService:
     from sceau.keys.local import LocalKeyService
 
@@ -140,6 +168,7 @@ def _local_keys(stage: Stage, spec: Any) -> KeyService:
 
 _STORES: Mapping[str, Callable[[Stage, Any, tuple[str, ...]], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
 _KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {"local": _local_keys}
+_CHECKS: tuple[Callable[[Stage, str], Iterator[Finding]], ...] = (_store_properties,)
 
 
 def load_stage(settings: Settings) -> Stage:

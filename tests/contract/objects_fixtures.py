@@ -6,7 +6,9 @@ A new adapter adds one line to `STORES`.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,10 +24,13 @@ import pytest
 from fakes.clock import ManualClock
 from fakes.objects import MemoryStore, PolicingStore
 from fixtures.s3_servers import S3Servers, open_store
+from sceau.fhir.outcome import FhirError
+from sceau.http.commit import commit_with_retries
 from sceau.objects.errors import ObjectChanged, ObjectExists
 from sceau.objects.filesystem import FilesystemStore
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, StoreGrant, StoreOperation
+from sceau.records.errors import CommitLost
 
 
 def utc_now() -> datetime:
@@ -153,6 +158,28 @@ def count_up(store: ObjectStore, name: str, times: int) -> None:
             except ObjectChanged:
                 continue
             break
+
+
+def commit_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrier, tried: Connection) -> None:
+    """Add 1 as often, as the service commits to a dossier: pausing at random after a lost race. Send how many tries."""
+    store, tries = open_store(), 0
+
+    def attempt() -> None:
+        nonlocal tries
+        tries += 1
+        current = store.read(name)
+        try:
+            store.replace(name, b"%d" % (int(current.data) + 1), expected=current.tag)
+        except ObjectChanged:
+            raise CommitLost(name) from None
+
+    start.wait(60)
+    done = 0
+    while done < times:
+        with suppress(FhirError):  # 409 after many lost races: its caller sends it again
+            commit_with_retries(attempt, sleep=time.sleep, random_bytes=token_bytes)
+            done += 1
+    tried.send(tries)
 
 
 def count_up_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrier) -> None:

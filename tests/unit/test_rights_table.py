@@ -67,6 +67,9 @@ _SERVING = {(kind, "read") for kind in _CONFIGURATION} | {
 }
 """What every function that serves requests holds: configuration, replay marks, the list of revoked tokens, append."""
 
+_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list")}
+"""What measures a stage writes there, and nothing of a record."""
+
 STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "authentication": _SERVING | {("issuers", "list"), ("pseudonym", "create"), ("revoked", "create")},
     "ingest": _SERVING | {("dossier", "read"), ("dossier", "replace"), ("document", "create")},
@@ -80,7 +83,8 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     | {("log tile", "create-locked"), ("dated checkpoint", "create-locked"), ("log seed", "replace")}
     | {("reconciliation", "read"), ("reconciliation", "replace")},
     "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
-    | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")},
+    | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
+    | _PROBES,
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -98,6 +102,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
 TOOL_STORE: set[tuple[str, str]] = {
     (kind, operation) for kind in _CONFIGURATION for operation in ("read", "list", "replace")
 } | {(kind, operation) for kind in ("event", *_LOG, "record index", "reconciliation") for operation in ("read", "list")}
+TOOL_STORE |= _PROBES
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
 NOT_BUILT_YET = {"rewrap", "backup"}
@@ -189,7 +194,7 @@ def test_operations_hold_no_key_that_opens_health_data(chalicefile: Chalicefile,
     assert allowed_keys(rights, keys) == TOOL_KEYS
 
 
-def test_only_upkeep_deletes_and_nobody_changes_a_lock(chalicefile: Chalicefile) -> None:
+def test_only_upkeep_deletes_and_nobody_changes_a_lock_but_a_probe_s(chalicefile: Chalicefile) -> None:
     granted = {
         (name, pattern, operation)
         for name, function in chalicefile.functions.items()
@@ -201,13 +206,16 @@ def test_only_upkeep_deletes_and_nobody_changes_a_lock(chalicefile: Chalicefile)
         ("upkeep", "records/*/documents/", "delete"),
         ("upkeep", "replay/", "delete"),
         ("upkeep", "revoked/", "delete"),
+        ("upkeep", "probe/", "delete"),
+        ("upkeep", "probe/", "extend-lock"),
     }
 
 
 def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> None:
     upkeep = chalicefile.functions["upkeep"]
     assert upkeep.keys == {}
-    assert {pattern for pattern, operations in upkeep.store.items() if "read" in operations} == {"records/*/dossier"}
+    read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
+    assert read == {"records/*/dossier", "probe/"}
 
 
 def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile, keys: KeyService) -> None:

@@ -25,6 +25,7 @@ from sceau.cli.process import RunningService, ServiceNotStarted, port_of, requir
 from sceau.cli.registry import add_registry_commands
 from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
+from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.identity.client import TokenNotGiven
@@ -79,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
-    add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
     # As Ctrl-C: what was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -98,6 +100,10 @@ def main(arguments: Sequence[str]) -> int:
 
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--stage", default=os.environ.get("SCEAU_STAGE", "local"), help="a stage of the chalicefile")
+    _common_but_stage(command)
+
+
+def _common_but_stage(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--port", type=int, help="local stages: serve here, the issuer and the S3 server on the next ports"
     )

@@ -42,6 +42,12 @@ def require_free_port(origin: str, what: str, variable: str) -> None:
             ) from None
 
 
+def answers(origin: str) -> bool:
+    """Whether somebody listens on the origin's port of the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex((_HOST, port_of(origin))) == 0
+
+
 def _import_path() -> str:
     """Where our two packages are, for a process that did not inherit it."""
     roots = [Path(str(package.__file__)).resolve().parents[1] for package in (sceau, sceau_schemas)]

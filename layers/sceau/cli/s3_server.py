@@ -53,11 +53,11 @@ class Credentials:
     @classmethod
     def read(cls, file: Path) -> Credentials:
         """Those of a file that `write` made. Raises SettingsError."""
-        values = dict(line.split(" = ", 1) for line in file.read_text("utf-8").splitlines() if " = " in line)
         try:
+            values = dict(line.split(" = ", 1) for line in file.read_text("utf-8").splitlines() if " = " in line)
             return cls(values["aws_access_key_id"], values["aws_secret_access_key"])
-        except KeyError:
-            raise SettingsError(f"{file.name} holds no credentials") from None
+        except (OSError, KeyError, UnicodeDecodeError):
+            raise SettingsError(f"the S3 server's credentials can't be read from {file}") from None
 
 
 @dataclass(frozen=True, slots=True)

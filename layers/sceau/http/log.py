@@ -25,6 +25,7 @@ class LogEvent(Enum):
     MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
     SEALED = ("sealed", logging.INFO)
+    PROPERTY_LOST = ("property-lost", logging.CRITICAL)
     TASK_FAILED = ("task-failed", logging.ERROR)
 
 

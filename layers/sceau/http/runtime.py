@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sceau.keys.ports import KeyService
+from sceau.objects.checks import Finding
 from sceau.objects.ports import ObjectStore
 from sceau_schemas.deployment import Route, StageSpec
 
@@ -32,6 +33,8 @@ class Runtime:
     routes: tuple[Route, ...] = ()
     """All routes of the stage, other functions' included: what the CapabilityStatement tells."""
     clock: Callable[[], datetime] = field(default=utc_now)
+    properties: Callable[[], Iterable[Finding]] = tuple
+    """Measures what Sceau relies on, on the live stage; nothing for a role that may write no probes."""
 
     @property
     def origin(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from fakes.s3_transport import Reply, Sent
@@ -39,7 +41,7 @@ def versions(*entries: str, after: tuple[str, str] | None = None) -> bytes:
     return f"<ListVersionsResult>{more}{''.join(entries)}</ListVersionsResult>".encode()
 
 
-def holding(objects: dict[str, list[str]]) -> object:
+def holding(objects: dict[str, list[str]]) -> Callable[[Sent], Reply]:
     """Answers listings from what each bucket holds, pages of two."""
 
     def answer(sent: Sent) -> Reply:
@@ -53,7 +55,7 @@ def holding(objects: dict[str, list[str]]) -> object:
 
 def world_with(**objects: list[str]) -> World:
     world = make_world()
-    world.script.then(*[holding({f"dmp-{name}": keys for name, keys in objects.items()})] * 20)  # type: ignore[list-item]
+    world.script.then(*[holding({f"dmp-{name}": keys for name, keys in objects.items()})] * 20)
     return world
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
+from botocore import UNSIGNED
 from botocore.client import Config
 from botocore.exceptions import BotoCoreError
 
@@ -37,8 +38,8 @@ class WrongAddress(Exception):
     """A request was about to leave for another host than the store's. It did not."""
 
 
-def make_client(connection: Connection) -> Any:
-    """A client, safe under threads. It costs a tenth of a second, and asks nobody yet.
+def make_client(connection: Connection, *, anonymous: bool = False) -> Any:
+    """A client, safe under threads. It costs a tenth of a second, and asks nobody yet. `anonymous`: it signs nothing.
 
     Raises ObjectStoreUnavailable when a file that the settings name can't be used.
     """
@@ -57,7 +58,7 @@ def make_client(connection: Connection) -> Any:
             raise _unusable(f"the certificate authority's file {authority.name} of the store is missing")
         verify = str(authority)
     config = Config(
-        signature_version="s3v4",
+        signature_version=UNSIGNED if anonymous else "s3v4",
         connect_timeout=CONNECT_SECONDS,
         read_timeout=CONNECT_SECONDS,  # each call sets its own
         max_pool_connections=connection.connections,
