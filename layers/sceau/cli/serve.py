@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -25,7 +26,10 @@ from sceau.http import log
 from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
 from sceau.http.runtime import THREADS
-from sceau.stage import Settings, Stage, load_stage
+from sceau.identity.errors import IdentityError
+from sceau.keys.errors import KeyServiceError
+from sceau.objects.errors import ObjectStoreError
+from sceau.stage import Settings, SettingsError, Stage, load_stage
 
 SEALING = "journal"
 """The scheduled function whose rate a local stage may set for itself."""
@@ -40,6 +44,9 @@ _ALLOCATOR = ("MALLOC_TOP_PAD_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOL
 LOG_LEVEL = "SCEAU_LOG_LEVEL"
 """Environment variable: how much the service logs, by the name of the level. At `debug` its libraries log too."""
 
+CANNOT_START = (SettingsError, ObjectStoreError, KeyServiceError, IdentityError)
+"""What keeps a stage from being served, and says so in a sentence that holds no secret."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -47,7 +54,11 @@ def application() -> Callable[..., list[bytes]]:
     """The WSGI application of a stage, as the environment names it. Called by each worker when it starts."""
     begin_worker()
     configure_log(os.environ)
-    stage = load_stage(Settings.from_environ(os.environ))
+    with said_in_a_sentence():
+        return _application(load_stage(Settings.from_environ(os.environ)))
+
+
+def _application(stage: Stage) -> Callable[..., list[bytes]]:
     mounts = list(mount_functions(stage))
     for app in {mount.function: mount.app for mount in mounts}.values():
         app.warm()  # type: ignore[attr-defined]  # every app.py makes a SceauApp; a start that can't work fails here
@@ -60,6 +71,16 @@ def application() -> Callable[..., list[bytes]]:
     gc.collect()
     gc.freeze()
     return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
+
+
+@contextmanager
+def said_in_a_sentence() -> Iterator[None]:
+    """End a worker that can't start with one line of the log, which says why, and status 1: no stack trace."""
+    try:
+        yield
+    except CANNOT_START as error:
+        log.log(log.LogEvent.NOT_STARTED, error=type(error).__name__, reason=str(error))
+        raise SystemExit(1) from None
 
 
 def begin_worker() -> None:
