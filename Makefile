@@ -73,8 +73,8 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
 	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
 
-bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
-	@$(BIN)/python -m benchmarks.run
+bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
+	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
 
 bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
 	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
 from sceau.keys.scoped import KeyOperation, ScopedKeys
-from sceau.objects.checks import PROBE, Finding, check_store, clear, sweep_probes
+from sceau.objects.findings import PROBE, Finding
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas import soil
@@ -146,6 +146,8 @@ def _s3(stage: Stage, spec: S3StoreSpec, patterns: tuple[str, ...]) -> ObjectSto
 def _store_properties(stage: Stage, home: str) -> Iterator[Finding]:
     spec = stage.spec.store
     if not isinstance(spec, S3StoreSpec):
+        from sceau.objects.checks import check_store, clear, sweep_probes
+
         store = stage.store()
         sweep_probes(store, utc_now)
         yield from check_store(store, home, utc_now)

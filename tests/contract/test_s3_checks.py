@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fixtures.s3_servers import CONNECTIONS, Place, S3Servers, moto_place
-from sceau.objects.checks import Finding
+from sceau.objects.findings import Finding
 from sceau.objects.s3.buckets import make_buckets
 from sceau.objects.s3.checks import Buckets, check_buckets
 from sceau.objects.s3.client import Connection

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from sceau.cli.files import write_public
 from sceau.cli.local_stage import LocalFolder
-from sceau.cli.process import require_free_port
+from sceau.cli.process import answers
 from sceau.cli.s3_server import Binary, Credentials, S3Server, find_server
+from sceau.objects.errors import ObjectStoreUnavailable
 from sceau.objects.s3.buckets import make_buckets
 from sceau.objects.s3.client import Connection, make_client
 from sceau.stage import SettingsError, Stage
@@ -22,7 +23,9 @@ _EVENTS = "journal/events/"
 
 @contextmanager
 def s3_of(stage: Stage, folder: LocalFolder) -> Iterator[S3Server | None]:
-    """Serve the stage's buckets during the block, when they are this machine's own; None when the stage has none here.
+    """Serve the stage's buckets during the block, when they are this machine's own.
+
+    None when the stage has none here, or when they are served already: by a container, or by `make run` next door.
 
     Raises SettingsError or ObjectStoreUnavailable, with one sentence.
     """
@@ -30,7 +33,10 @@ def s3_of(stage: Stage, folder: LocalFolder) -> Iterator[S3Server | None]:
     if not isinstance(spec, S3StoreSpec) or not soil.is_loopback(spec.host_name) or spec.credentials_file is None:
         yield None
         return
-    require_free_port(spec.origin, "the S3 server", "PORT=")
+    if answers(spec.origin):
+        _use(stage, spec)
+        yield None
+        return
     credentials = Credentials.read(stage.base / spec.credentials_file)
     data, port = folder.path.resolve() / "s3", urlsplit(spec.origin).port or 443
     binary = _binary(stage.base, data / "server")
@@ -43,6 +49,17 @@ def s3_of(stage: Stage, folder: LocalFolder) -> Iterator[S3Server | None]:
         server.stop()
 
 
+def _use(stage: Stage, spec: S3StoreSpec) -> None:
+    """Take what answers on the port for the stage's server, if it has the certificate and knows the credentials."""
+    try:
+        _make(stage, spec)
+    except ObjectStoreUnavailable:
+        raise SettingsError(
+            f"port {urlsplit(spec.origin).port} is busy, and what answers there is not this stage's S3 server "
+            "(choose another with PORT=)"
+        ) from None
+
+
 def _binary(base: Path, kept: Path) -> Binary:
     """The server that made the data, or the first one that is there: neither reads the other's."""
     made_by = (kept.read_text("utf-8").strip(),) if kept.exists() else None
@@ -50,7 +67,8 @@ def _binary(base: Path, kept: Path) -> Binary:
     if binary is None:
         wanted = made_by[0] if made_by else "versitygw or minio"
         raise SettingsError(
-            f"there is no S3 server here ({wanted}): `make s3-server` builds versitygw where Go is there"
+            f"there is no S3 server here ({wanted}): `make s3-server` builds versitygw where Go is there; "
+            "iac/local/s3.compose.yaml has one for a container engine"
         )
     if made_by is None:
         write_public(kept, f"{binary.kind}\n".encode())

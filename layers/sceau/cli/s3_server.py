@@ -46,9 +46,14 @@ class Credentials:
         return cls(f"sceau{secrets.token_hex(7)}", secrets.token_urlsafe(30))
 
     def write(self, file: Path) -> None:
-        """Create an AWS credentials file, 0600. Raises FileExistsError."""
+        """Create an AWS credentials file, and beside it `server.env` for a server in a container; both 0600.
+
+        Raises FileExistsError.
+        """
         text = f"[default]\naws_access_key_id = {self.access_key}\naws_secret_access_key = {self.secret_key}\n"
         write_private(file, text.encode())
+        variables = f"ROOT_ACCESS_KEY_ID={self.access_key}\nROOT_SECRET_ACCESS_KEY={self.secret_key}\n"
+        write_private(file.parent / "server.env", variables.encode())
 
     @classmethod
     def read(cls, file: Path) -> Credentials:

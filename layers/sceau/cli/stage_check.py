@@ -11,7 +11,7 @@ from typing import Any
 from sceau.cli.local_s3 import s3_of
 from sceau.cli.local_stage import folder_of
 from sceau.cli.process import answers
-from sceau.objects.checks import Finding
+from sceau.objects.findings import Finding
 from sceau.stage import SettingsError, Stage
 from sceau_schemas.stores import S3StoreSpec
 

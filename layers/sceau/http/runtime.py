@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sceau.keys.ports import KeyService
-from sceau.objects.checks import Finding
+from sceau.objects.findings import Finding
 from sceau.objects.ports import ObjectStore
 from sceau_schemas.deployment import Route, StageSpec
 

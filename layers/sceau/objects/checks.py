@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Barrier
 from typing import Final
@@ -15,12 +14,11 @@ from sceau.objects.errors import (
     ObjectChanged,
     ObjectExists,
     ObjectLocked,
-    ObjectStoreError,
     ObjectStoreUnavailable,
 )
+from sceau.objects.findings import PROBE, Finding, measured
 from sceau.objects.ports import ObjectStore
 
-PROBE: Final = "probe/"
 WRITERS: Final = 16
 RACES: Final = 8
 SWAPS: Final = 4
@@ -34,23 +32,6 @@ LEFT_OVER: Final = timedelta(hours=1)
 
 _START_SECONDS = 30.0
 _MOST_TRIES = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One property: how it is called, whether it holds, and what was seen, in a sentence without a secret."""
-
-    name: str
-    held: bool
-    seen: str
-
-
-def measured(name: str, measure: Callable[[], tuple[bool, str]]) -> Finding:
-    """The finding of one measurement. A store that fails meanwhile has not shown that it holds."""
-    try:
-        return Finding(name, *measure())
-    except ObjectStoreError as error:
-        return Finding(name, held=False, seen=f"it could not be measured: {error}")
 
 
 def check_store(store: ObjectStore, home: str, clock: Callable[[], datetime]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import pytest
 from sceau.cli.local_stage import ensure_local_stage
 from sceau.cli.main import main
 from sceau.cli.stage_check import report
-from sceau.objects.checks import Finding
+from sceau.objects.findings import Finding
 from sceau.stage import Settings, load_stage
 
 ROOT = Path(__file__).resolve().parents[3]

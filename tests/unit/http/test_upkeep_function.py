@@ -28,8 +28,8 @@ from sceau.identity.replay import SWEEP_MARGIN, MarkKind, ReplayMarks, minute_of
 from sceau.identity.revocation import RevocationList, revoke
 from sceau.keys.errors import KeyRightDenied
 from sceau.keys.ports import KeyName
-from sceau.objects.checks import Finding
 from sceau.objects.errors import ObjectRightDenied, ObjectStoreUnavailable
+from sceau.objects.findings import Finding
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import encode_id
 from sceau.records.repository import document_name, dossier_name

@@ -12,17 +12,16 @@ from fakes.clock import ManualClock
 from fakes.objects import MemoryStore, PolicingStore, on
 from sceau.objects.checks import (
     LEFT_OVER,
-    PROBE,
     check_store,
     clear,
     clocks_agree,
     lock_holds,
-    measured,
     race_to_create,
     race_to_swap,
     sweep_probes,
 )
 from sceau.objects.errors import ObjectAbsent, ObjectChanged, ObjectStoreUnavailable
+from sceau.objects.findings import PROBE, measured
 from sceau.objects.ports import ObjectStore, StoredObject
 from sceau.objects.scoped import StoreOperation
 

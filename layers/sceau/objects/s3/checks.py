@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sceau.objects.checks import (
-    Finding,
-    clear,
-    clocks_agree,
-    measured,
-    race_to_create,
-    race_to_swap,
-    sweep_probes,
-)
+from sceau.objects.checks import clear, clocks_agree, race_to_create, race_to_swap, sweep_probes
 from sceau.objects.errors import ObjectStoreUnavailable
+from sceau.objects.findings import Finding, measured
 from sceau.objects.s3.calls import Calls, Refused
 from sceau.objects.s3.client import Connection, make_client
 from sceau.objects.s3.store import S3Store

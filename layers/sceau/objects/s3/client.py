@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import botocore.loaders
 import botocore.session
 from botocore import UNSIGNED
 from botocore.client import Config
@@ -45,6 +47,7 @@ def make_client(connection: Connection, *, anonymous: bool = False) -> Any:
     """
     spec, base = connection.spec, connection.base
     core = botocore.session.Session()
+    core.register_component("data_loader", _descriptions())
     core.set_config_variable("region", spec.region)
     if spec.credentials_file is not None:
         _use_file_only(core, base / spec.credentials_file)
@@ -77,6 +80,12 @@ def make_client(connection: Connection, *, anonymous: bool = False) -> Any:
     client.meta.events.register_first("before-send.s3", _Guard(spec).check)
     client.meta.events.register_last("before-call.s3", _stay)
     return client
+
+
+@functools.cache
+def _descriptions() -> Any:
+    """botocore's descriptions of S3, read once: a process that serves several functions would keep 12 MB for each."""
+    return botocore.loaders.create_loader()
 
 
 class _Guard:
