@@ -34,7 +34,7 @@ s3-server: ## build versitygw, the S3 server of `make run STAGE=s3`, into build/
 
 contract-minio: $(VENV)/.dev ## hold the store to its contract on MinIO, too: built with Go, minutes; before a release
 	@$(call go_tool,minio,github.com/minio/minio@$(MINIO))
-	@SCEAU_CONTRACT=versitygw,minio $(BIN)/python -m pytest tests/contract/test_objects.py tests/contract/test_s3_servers.py -k "minio"
+	@SCEAU_CONTRACT=versitygw,minio $(BIN)/python -m pytest tests/contract/test_objects.py tests/contract/test_s3_servers.py tests/contract/test_s3_checks.py -k minio
 
 serve: $(VENV)/.runtime ## serve the local stage without playing the journey
 	@$(BIN)/python -m sceau.cli serve --stage $(STAGE) $(if $(PORT),--port $(PORT))

@@ -372,16 +372,33 @@ def test_what_is_deleted_in_a_record_can_be_brought_back_and_elsewhere_it_is_gon
         store.delete(document)
     assert list(store.list(document)) == []
     assert list(store.versions(document)) == [Kept(document, 1, hidden=True)]
-    client = place.client()
-    versions = client.list_object_versions(Bucket=RECORDS, Prefix=document)["Versions"]
-    answer = client.get_object(Bucket=RECORDS, Key=document, VersionId=versions[0]["VersionId"])
-    assert answer["Body"].read() == b"sealed"
+    deletion, kept = store.history(document)
+    assert (deletion.is_deletion, kept.is_deletion) == (True, False)
+    assert store.read_version(document, kept.id) == b"sealed"
+    with pytest.raises(ObjectAbsent):
+        store.read_version(document, deletion.id)
 
     tag = store.replace(home + "a", b"1", expected=None)
     store.replace(home + "a", b"2", expected=tag)
     assert list(store.versions(home)) == [Kept(home + "a", 2, hidden=False)]
     store.delete(home + "a")
     assert list(store.versions(home)) == []
+
+
+def test_every_content_of_a_replaced_object_can_be_read_by_its_version(store: S3Store) -> None:
+    dossier = f"records/{token_hex(13)}/dossier"
+    tag = None
+    for number in range(5):
+        tag = store.replace(dossier, b"%d" % number, expected=tag)
+    store.create(f"{dossier}.other", b"")
+    history = store.history(dossier)
+    assert [store.read_version(dossier, version.id) for version in history] == [b"4", b"3", b"2", b"1", b"0"]
+    assert [version.written_at for version in history] == sorted((one.written_at for one in history), reverse=True)
+    assert not any(version.is_deletion for version in history)
+    assert store.history(f"{dossier}.none") == ()
+    for nothing in ("no-version", history[0].id[:-1]):
+        with pytest.raises(ObjectAbsent):
+            store.read_version(dossier, nothing)
 
 
 def test_a_lock_that_is_over_frees_the_object_by_the_server_s_clock(store: S3Store, home: str) -> None:

@@ -22,7 +22,7 @@ STORES = {
     "local": {"sceau.objects.filesystem", "sceau.objects.durable_files"},
     "s3": {
         "sceau.objects.s3",
-        *(f"sceau.objects.s3.{name}" for name in ("calls", "client", "naming", "store", "versions")),
+        *(f"sceau.objects.s3.{name}" for name in ("answers", "calls", "client", "naming", "store", "versions")),
     },
 }
 """The modules of each stage's store; what only checks and makes buckets is not among them."""

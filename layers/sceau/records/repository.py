@@ -16,7 +16,7 @@ from sceau.objects.errors import ObjectAbsent, ObjectChanged, ObjectStoreUnavail
 from sceau.objects.ports import ObjectStore
 from sceau.records.dossier import Dossier, decode, divided, encode, names_digest
 from sceau.records.errors import CommitLost, RecordDamaged
-from sceau_schemas.dossier import Commit, StoredDocument
+from sceau_schemas.dossier import StoredDocument
 
 
 def dossier_name(record_id: str) -> str:
@@ -88,23 +88,23 @@ class Records:
         except ObjectStoreUnavailable as error:
             if not error.maybe_written:
                 raise
-            tag = self._tag_of_commit(dossier.record_id, dossier.head.commits[-1])
+            tag = self._tag_of_commit(dossier)
             if tag is None:
                 raise
             return tag
 
-    def _tag_of_commit(self, record_id: str, own: Commit) -> str | None:
-        """The record's present tag when this commit is in it; None while it may still come.
+    def _tag_of_commit(self, own: Dossier) -> str | None:
+        """The record's present tag when this version is in its history; None while it may still come.
 
         Raises CommitLost when another commit has its place: a swap from an older version can't come any more.
         """
         try:
-            present = self.load(record_id)
+            present = self.load(own.record_id)
         except (ObjectStoreUnavailable, KeyServiceUnavailable):
             return None
-        if present is None or present.dossier.head.version < own.version:
+        if present is None or present.dossier.head.version < own.head.version:
             return None
-        if own not in present.dossier.head.commits:
+        if not present.dossier.commits.packed.startswith(own.commits.packed):
             raise CommitLost("another commit came first")
         return present.tag
 

@@ -16,8 +16,7 @@ from sceau.objects.scoped import StoreOperation
 from sceau.records.dossier import Dossier
 from sceau.records.errors import CommitLost
 from sceau.records.repository import Loaded, Records
-from sceau_schemas.dossier import Commit
-from unit.records.test_dossier import NOW, RECORD, dossier, head
+from unit.records.test_dossier import NOW, RECORD, dossier
 
 REPLACE, READ = StoreOperation.REPLACE, StoreOperation.READ
 OURS, THEIRS = "019ab000-0000-7000-8000-00000000000a", "019ab000-0000-7000-8000-00000000000b"
@@ -59,10 +58,7 @@ def current(records: Records) -> Loaded:
 
 def following(loaded: Loaded, event: str) -> Dossier:
     """The version after the loaded one, announced by this event."""
-    before = loaded.dossier.head
-    version = before.version + 1
-    commits = (*before.commits, Commit(version=version, event=event))
-    return loaded.dossier.with_head(head(version).model_copy(update={"commits": commits}))
+    return loaded.dossier.following(event, at=5)
 
 
 def test_a_commit_whose_answer_was_lost_is_found_done(records: Records, store: PolicingStore, behind: Records) -> None:
@@ -71,7 +67,7 @@ def test_a_commit_whose_answer_was_lost_is_found_done(records: Records, store: P
     store.faults = on(REPLACE, fault=Fault.FAILS_AFTER_WRITING)
     tag = records.commit(following(loaded, OURS), replacing=loaded)
     assert tag == current(behind).tag
-    assert [one.event for one in current(behind).dossier.head.commits][-1] == OURS
+    assert current(behind).dossier.commits.last == OURS
 
 
 def test_a_first_commit_whose_answer_was_lost_is_found_done(
@@ -102,7 +98,7 @@ def test_a_commit_that_others_went_on_from_is_found_done(
     tag = records.commit(following(loaded, OURS), replacing=loaded)
     present = current(behind)
     assert tag == present.tag
-    assert [one.event for one in present.dossier.head.commits][1:] == [OURS, THEIRS]
+    assert list(present.dossier.commits)[1:] == [OURS, THEIRS]
 
 
 def test_a_commit_in_whose_place_another_stands_has_lost(
@@ -114,7 +110,7 @@ def test_a_commit_in_whose_place_another_stands_has_lost(
     store.faults = on(REPLACE, fault=Fault.FAILS_UNSURE)
     with pytest.raises(CommitLost):
         records.commit(following(loaded, OURS), replacing=loaded)
-    assert [one.event for one in current(behind).dossier.head.commits][1:] == [THEIRS]
+    assert list(current(behind).dossier.commits)[1:] == [THEIRS]
 
 
 @pytest.mark.parametrize("opened", [False, True])

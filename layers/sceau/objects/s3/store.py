@@ -7,11 +7,10 @@ COMPLIANCE mode, given object by object. A tag is the object's ETag without its 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from heapq import merge
 from typing import Any, Final
 
@@ -23,10 +22,20 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, StoredObject, check_name
-from sceau.objects.s3.calls import Calls, Refused, server_time
+from sceau.objects.ports import Kept, StoredObject, Version, check_name
+from sceau.objects.s3.answers import (
+    BESIDE,
+    MAY_BE_LOCKED,
+    TAG,
+    is_locked,
+    no_lock,
+    tag_of,
+    unknown,
+    whole_second,
+)
+from sceau.objects.s3.calls import Calls, Refused
 from sceau.objects.s3.naming import Naming, asked
-from sceau.objects.s3.versions import PAGE, versions_by_key, versions_of
+from sceau.objects.s3.versions import PAGE, entries_of, versions_by_key
 from sceau.objects.scoped import covers
 
 OWN_NAMES: Final = ("records/*/documents/", "journal/events/")
@@ -41,8 +50,6 @@ LOCKABLE: Final = ("journal/", "probe/")
 """Where objects may be locked. S3 would let a newer version cover a locked one: before one is replaced there, its lock
 is looked at. Elsewhere nothing is ever locked, and no commit pays for that."""
 
-_ETAG = re.compile(r'(?:W/)?"?([\x21\x23-\x7e]+)"?')
-_TAG = re.compile(r"[\x21\x23-\x7e]+")
 _WRITE = "sceau-write"
 """User metadata of a create that several may want: sixteen random bytes by which its writer knows it again."""
 
@@ -78,13 +85,12 @@ class S3Store:
         write = "" if own else self._random_bytes(16).hex()
         more: dict[str, Any] = {} if own else {"Metadata": {_WRITE: write}}
         if locked_until is not None:
-            more |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": _whole_second(locked_until)}
+            more |= {"ObjectLockMode": "COMPLIANCE", "ObjectLockRetainUntilDate": whole_second(locked_until)}
         try:
             self._put(name, data, IfNoneMatch="*", **more)
         except Refused as refused:
             if locked_until is not None and refused.code == "InvalidRequest":
-                # The bucket has no Object Lock. versitygw writes the object before it finds out.
-                raise _no_lock(name) from None
+                raise no_lock(name) from None
             if not refused.precondition:
                 raise self._unexpected(name, refused) from None
             if not refused.uncertain:
@@ -98,7 +104,7 @@ class S3Store:
             answer = self._calls.read("get_object", name, **self._naming.place(name))
         except Refused as refused:
             raise self._unexpected(name, refused) from None
-        return StoredObject(answer["Body"], _tag_of(answer))
+        return StoredObject(answer["Body"], tag_of(answer))
 
     def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
         """See `ReplaceableObjects.replace`.
@@ -109,14 +115,14 @@ class S3Store:
         self._naming.place(name)
         if expected is None:
             condition = {"IfNoneMatch": "*"}
-        elif _TAG.fullmatch(expected):
+        elif TAG.fullmatch(expected):
             condition = {"IfMatch": f'"{expected}"'}
             if name.startswith(self._lockable):
                 self._require_unlocked(name, expected)
         else:
             raise ObjectChanged(name)  # the tag of no object
         try:
-            return _tag_of(self._put(name, data, **condition))
+            return tag_of(self._put(name, data, **condition))
         except Refused as refused:
             # A host that has no object to compare with answers 404.
             if not refused.precondition and not (refused.absent and expected is not None):
@@ -126,9 +132,9 @@ class S3Store:
         try:
             found = self.read(name)
         except (ObjectAbsent, ObjectStoreUnavailable) as error:
-            raise _unknown(name) from error
+            raise unknown(name) from error
         if found.data != data:
-            raise _unknown(name)
+            raise unknown(name)
         return found.tag
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
@@ -141,13 +147,32 @@ class S3Store:
             *(self._kept(owner, start, after) for owner, start in self._naming.parts(prefix)), key=lambda one: one.name
         )
 
+    def history(self, name: str) -> tuple[Version, ...]:
+        """See `EarlierVersions.history`: in the order in which S3 keeps them, which is that of their writing."""
+        place = self._naming.place(name)
+        return tuple(
+            Version(str(one["VersionId"]), one["LastModified"].astimezone(UTC), is_deletion="ETag" not in one)
+            for one in entries_of(self._calls, place["Bucket"], name)
+        )
+
+    def read_version(self, name: str, version: str) -> bytes:
+        """See `EarlierVersions.read_version`."""
+        try:
+            answer = self._calls.read("get_object", name, **self._naming.place(name), VersionId=version)
+        except Refused as refused:
+            if refused.code in {"InvalidArgument", "NoSuchVersion"}:  # what can be no version's id
+                raise ObjectAbsent(name) from None
+            raise self._unexpected(name, refused) from None
+        data: bytes = answer["Body"]
+        return data
+
     def time(self) -> datetime:
         """See `ImmutableObjects.time`: by the Date of the store's last answer."""
         return self._calls.time(lambda: self.locations([self._naming.bucket_of("")]))
 
     def extend_lock(self, name: str, until: datetime) -> None:
         """See `ImmutableObjects.extend_lock`."""
-        end, present = _whole_second(until), self.locked_until(name)
+        end, present = whole_second(until), self.locked_until(name)
         if present is not None and end <= present:
             if end < present:
                 raise ObjectLocked(name)
@@ -191,7 +216,7 @@ class S3Store:
     def delete(self, name: str) -> None:
         """See `ImmutableObjects.delete`. What `recoverable` has is marked as deleted, all else goes for good."""
         place = self._naming.place(name)
-        versions = versions_of(self._calls, place["Bucket"], name)
+        versions = [one for one in entries_of(self._calls, place["Bucket"], name) if "ETag" in one]
         if not any(version.get("IsLatest") for version in versions):
             raise ObjectAbsent(name)
         if name.startswith(self._recoverable):
@@ -224,7 +249,7 @@ class S3Store:
         try:
             answer = self._head(name, self._naming.place(name))
         except (ObjectAbsent, ObjectStoreUnavailable) as error:
-            raise _unknown(name) from error  # also: whoever may not read can't know
+            raise unknown(name) from error  # also: whoever may not read can't know
         if answer.get("Metadata", {}).get(_WRITE) != write:
             raise ObjectExists(name)
 
@@ -234,9 +259,9 @@ class S3Store:
             head = self._head(name, self._naming.place(name))
         except ObjectAbsent:
             raise ObjectChanged(name) from None
-        if _tag_of(head) != expected:
+        if tag_of(head) != expected:
             raise ObjectChanged(name)
-        if _is_locked(head):
+        if is_locked(head):
             raise ObjectLocked(name)
 
     def _head(self, name: str, place: dict[str, str]) -> dict[str, Any]:
@@ -277,8 +302,8 @@ class S3Store:
             except Refused as refused:
                 if refused.absent:
                     return
-                head = self._head(name, place) if refused.code in _MAY_BE_LOCKED else {}
-                if _is_locked(head):
+                head = self._head(name, place) if refused.code in MAY_BE_LOCKED else {}
+                if is_locked(head):
                     raise ObjectLocked(name) from None
                 if again and head.get("ObjectLockRetainUntilDate"):
                     continue  # it was locked when we asked, and is not any more
@@ -289,45 +314,6 @@ class S3Store:
     def _unexpected(name: str, refused: Refused) -> ObjectAbsent | InvalidObjectName | ObjectStoreUnavailable:
         if refused.absent:
             return ObjectAbsent(name)
-        if refused.code in _BESIDE:
+        if refused.code in BESIDE:
             return InvalidObjectName("the store can't hold this name beside others that are there")
         return refused.as_unavailable(name)
-
-
-_MAY_BE_LOCKED = frozenset({"AccessDenied", "InvalidRequest", "ObjectLocked"})
-_BESIDE = frozenset(
-    {"ObjectParentIsFile", "ExistingObjectIsDirectory", "XMinioParentIsObject", "XMinioObjectExistsAsDirectory"}
-)
-"""On file systems x and x/y can't both exist: versitygw and MinIO say so in these words."""
-
-
-def _tag_of(answer: Mapping[str, Any]) -> str:
-    """The tag of an answer. Quotes and W/ go: hosts may differ in them between PUT and GET."""
-    match = _ETAG.fullmatch(str(answer.get("ETag", "")))
-    if match is None:
-        raise ObjectStoreUnavailable("the store gave an object without a tag", maybe_written=True, reason="no ETag")
-    return match[1]
-
-
-def _is_locked(head: Mapping[str, Any]) -> bool:
-    """Whether an object's retention goes on, by the store's clock."""
-    until, now = head.get("ObjectLockRetainUntilDate"), server_time(head)
-    return until is not None and (now is None or until > now)
-
-
-def _whole_second(until: datetime) -> datetime:
-    """S3 keeps whole seconds: rounded up, so that no retention ends before the time that was asked for."""
-    if until.tzinfo is None:
-        raise ValueError("the end of a retention must have a time zone")
-    end = until.astimezone(UTC)
-    return end if end.microsecond == 0 else end.replace(microsecond=0) + timedelta(seconds=1)
-
-
-def _no_lock(name: str) -> ObjectStoreUnavailable:
-    sentence = f"{name}: the store refuses to lock it: its bucket needs Object Lock"
-    return ObjectStoreUnavailable(sentence, maybe_written=True, reason="InvalidRequest")
-
-
-def _unknown(name: str) -> ObjectStoreUnavailable:
-    sentence = f"{name}: it is not known whether it was written"
-    return ObjectStoreUnavailable(sentence, maybe_written=True, reason="not known")

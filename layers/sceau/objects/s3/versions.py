@@ -11,14 +11,16 @@ from sceau.objects.s3.calls import Calls, Refused
 PAGE: Final = 1000
 
 
-def versions_of(calls: Calls, bucket: str, name: str) -> list[dict[str, Any]]:
-    """All versions of one object as S3 lists them, deletion marks left out. Raises ObjectStoreUnavailable."""
-    found: list[dict[str, Any]] = []
-    for key, versions in versions_by_key(calls, bucket, name):
-        if key != name:
-            break
-        found = [one for one in versions if "ETag" in one]
-    return found
+def entries_of(calls: Calls, bucket: str, name: str) -> list[dict[str, Any]]:
+    """The versions and deletion marks of one object, the newest first. Raises ObjectStoreUnavailable."""
+    for key, entries in versions_by_key(calls, bucket, name):
+        # Two of one second: the present one is newer, and a stable sort keeps S3's own order for the others.
+        return sorted(entries, key=_newest_first, reverse=True) if key == name else []
+    return []
+
+
+def _newest_first(entry: dict[str, Any]) -> tuple[bool, Any]:
+    return bool(entry.get("IsLatest")), entry["LastModified"]
 
 
 def versions_by_key(
