@@ -5,6 +5,8 @@ PEER_WARM     ?= 60
 FUZZ_SECONDS  ?= 60
 FUZZ_EXAMPLES ?= 12
 FUZZ_TARGETS  ?= cda bundle document_reference consent token search media json_text jwk dossier
+VERSITYGW := v1.8.0
+MINIO     := v0.0.0-20260212201848-7aac2a2c5b7c
 VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONPATH := layers:schemas
@@ -16,7 +18,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-large bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: s3-server contract-minio bench-large scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +28,13 @@ run: $(VENV)/.runtime ## play the journey on the local stage, then serve until C
 
 journey: $(VENV)/.runtime ## play the journey and exit; not 0 if a step fails
 	@$(BIN)/python -m sceau.cli journey --stage $(STAGE) $(if $(PORT),--port $(PORT))
+
+s3-server: ## build versitygw, the S3 server of `make run STAGE=s3`, into build/bin (Go), unless one is there
+	@$(call go_tool,versitygw,github.com/versity/versitygw/cmd/versitygw@$(VERSITYGW))
+
+contract-minio: $(VENV)/.dev ## hold the store to its contract on MinIO, too: built with Go, minutes; before a release
+	@$(call go_tool,minio,github.com/minio/minio@$(MINIO))
+	@SCEAU_CONTRACT=versitygw,minio $(BIN)/python -m pytest tests/contract/test_objects.py tests/contract/test_s3_servers.py tests/contract/test_s3_checks.py -k minio
 
 serve: $(VENV)/.runtime ## serve the local stage without playing the journey
 	@$(BIN)/python -m sceau.cli serve --stage $(STAGE) $(if $(PORT),--port $(PORT))
@@ -64,8 +73,8 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
 	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
 
-bench: $(VENV)/.dev ## measure, print a table, write build/bench.json
-	@$(BIN)/python -m benchmarks.run
+bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
+	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
 
 bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
 	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15
@@ -119,6 +128,14 @@ $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
 $(VENV)/.package: requirements/package.txt | $(VENV)/bin/python
 	@$(call install,package)
 	@touch $(VENV)/.runtime $(VENV)/.dev
+
+# A program of Go's, by its name and its module: found on the path or in Go's folder, or built here.
+define go_tool
+if command -v $(1) >/dev/null || [ -x build/bin/$(1) ] || [ -x "$$(go env GOPATH 2>/dev/null)/bin/$(1)" ]; then \
+  echo "sceau: $(1) is there"; \
+elif ! command -v go >/dev/null; then echo "sceau: Go is not there; install it, or put $(1) on the path" >&2; exit 1; \
+else mkdir -p build/bin && echo "sceau: building $(1), which takes minutes" && GOBIN="$(CURDIR)/build/bin" go install $(2); fi
+endef
 
 # pip's own report goes to a file: what matters is one sentence.
 define install

@@ -17,7 +17,7 @@ from benchmarks.figures import Bar, Figures, table
 from benchmarks.functions import Functions, functions_of
 from benchmarks.https import FHIR, RAW
 from benchmarks.records import PEOPLE, RecordWriter, WrittenRecord, exam_search, publication
-from benchmarks.stage import make_stage, quiet_log
+from benchmarks.stage import LocalStage, made_stage, quiet_log
 from sceau.audit.ids import NO_RECORD
 from sceau.cli.session import Session
 from sceau.keys.ports import KeyName
@@ -84,7 +84,11 @@ class CountingPort:
 
 def count_calls(folder: Path) -> dict[str, Counted]:
     """What each act calls, on a stage that is made in `folder`."""
-    local = make_stage(folder / "stage")
+    with made_stage(folder / "stage") as local:
+        return _count(local)
+
+
+def _count(local: LocalStage) -> dict[str, Counted]:
     counted = Counted()
     store: Any = CountingPort(local.stage.store(), counted.of_store)
     keys: Any = CountingPort(local.stage.keys(), counted.of_keys)

@@ -23,10 +23,14 @@ class Bar:
 
 @dataclass(slots=True)
 class Figures:
-    """What was measured so far. A name is made of dots and ends with its unit: `publish.1.cpu_ms`."""
+    """What was measured so far. A name is made of dots and ends with its unit: `publish.1.cpu_ms`.
+
+    `prefix` begins all names: figures of several stages are kept in one file.
+    """
 
     values: dict[str, float] = field(default_factory=dict)
     verdicts: list[str] = field(default_factory=list)
+    prefix: str = ""
 
     def add(self, name: str, value: float, bar: Bar | None = None) -> str:
         """Keep a figure; return its verdict, empty without a bar."""
@@ -41,7 +45,8 @@ class Figures:
         """Keep the figures as one flat JSON object. Figures of parts that were not measured this time stay."""
         kept: dict[str, float] = json.loads(path.read_bytes()) if path.exists() else {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(dict(sorted({**kept, **self.values}.items())), indent=1) + "\n")
+        named = {f"{self.prefix}{name}": value for name, value in self.values.items()}
+        path.write_text(json.dumps(dict(sorted({**kept, **named}.items())), indent=1) + "\n")
 
 
 def table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str | float]]) -> str:

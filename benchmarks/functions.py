@@ -107,7 +107,7 @@ def functions_of(
     own_store, own_keys = store or local.stage.store(), keys or local.stage.keys()
     pool: list[Functions] = []
     with (
-        patch.object(Stage, "store", lambda _: own_store),
+        patch.object(Stage, "store", lambda *_: own_store),
         patch.object(Stage, "keys", lambda _: own_keys),
         patch("sceau.http.authentication.https_pools", lambda: lambda _: pool[0]),
         patch.dict(os.environ, environment(local.settings)),

@@ -35,7 +35,7 @@ _ACTS_BY_SIZE = {10: 150, 100: 150, 1000: 80, 10_000: 12}
 _WARM_UP = 30
 _TWICE = Bar(2)
 
-_HEADS = ("clients", "acts", "acts/s", "p50 ms", "p99 ms", "server CPU ms/act", "client CPU ms/act")
+_HEADS = ("clients", "acts", "acts/s", "p50 ms", "p99 ms", "server CPU ms/act", "store CPU ms/act", "client CPU ms/act")
 
 Request = tuple[str, bytes | None]
 
@@ -46,6 +46,7 @@ class Leg:
 
     load: Load
     cpu_ms: float
+    store_cpu_ms: float
 
     def keep(self, figures: Figures, name: str, cpu: Bar | None = None, median: Bar | None = None) -> None:
         """Keep the figures under a name."""
@@ -53,12 +54,20 @@ class Leg:
         figures.add(f"{name}.p50_ms", self.load.latency(0.5), median)
         figures.add(f"{name}.p99_ms", self.load.latency(0.99))
         figures.add(f"{name}.cpu_ms", self.cpu_ms, cpu)
+        figures.add(f"{name}.store_cpu_ms", self.store_cpu_ms)
         figures.add(f"{name}.client_cpu_ms", self.load.client_cpu_ms)
 
     def row(self, name: str) -> list[str | float]:
         """A row of a table."""
         load = self.load
-        measured = (load.rate, load.latency(0.5), load.latency(0.99), self.cpu_ms, load.client_cpu_ms)
+        measured = (
+            load.rate,
+            load.latency(0.5),
+            load.latency(0.99),
+            self.cpu_ms,
+            self.store_cpu_ms,
+            load.client_cpu_ms,
+        )
         return [name, load.acts, *measured]
 
 
@@ -153,9 +162,10 @@ class OverHttps:
                 for each in requests
             ]
         )
-        before = self._served.cpu_seconds()
+        before, store_before = self._served.cpu_seconds(), self._served.store_cpu_seconds()
         load = clients.run()
-        return Leg(load, (self._served.cpu_seconds() - before) * 1000 / load.acts)
+        used, store_used = self._served.cpu_seconds() - before, self._served.store_cpu_seconds() - store_before
+        return Leg(load, used * 1000 / load.acts, store_used * 1000 / load.acts)
 
     def _to_read(self) -> WrittenRecord:
         if self._read is None:

@@ -16,7 +16,7 @@ from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
 from benchmarks.logs import sealing_large_log, sealing_log
 from benchmarks.sealing import sealing
-from benchmarks.stage import ROOT, served_stage
+from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
 
 Part = Callable[[Figures], None]
@@ -40,8 +40,11 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     wanted = list(arguments) or [*SERVED, *ALONE]
     started = time.perf_counter()
-    figures = Figures()
-    print(f"Python {platform.python_version()}, granian {version('granian')}, {os.cpu_count()} cores, ", end="")
+    figures = Figures(prefix="" if STAGE == "local" else f"{STAGE}.")
+    print(
+        f"stage {STAGE}, Python {platform.python_version()}, granian {version('granian')}, {os.cpu_count()} cores, ",
+        end="",
+    )
     print(f"load {os.getloadavg()[0]:.2f} at the start (CPU per act compares across machines, rates do not)")
     served = [name for name in wanted if name in SERVED]
     if served:
@@ -56,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         if name not in SERVED:
             (ALONE | LARGE)[name](figures)
     path = ROOT / "build" / "bench.json"
-    if not arguments:
+    if not arguments and STAGE == "local":
         path.unlink(missing_ok=True)
     figures.write(path)
     print("\nBars\n  " + "\n  ".join(figures.verdicts))

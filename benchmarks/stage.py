@@ -6,14 +6,16 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sceau.cli.devissuer import DevIssuer, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
-from sceau.cli.local_stage import LocalFolder, ensure_local_stage, trust_issuers
+from sceau.cli.local_s3 import s3_of
+from sceau.cli.local_stage import LocalFolder, ensure_local_stage, register_clients, trust_issuers
 from sceau.cli.process import RunningService, port_of
+from sceau.cli.s3_server import S3Server
 from sceau.cli.session import Service, Session
 from sceau.http.log import configure
 from sceau.stage import Settings, Stage, load_stage
@@ -34,19 +36,43 @@ class LocalStage:
     stage: Stage
     folder: LocalFolder
     issuer: DevIssuer
+    s3: S3Server | None = None
+    """The S3 server that holds its objects, when it is not the file system that does."""
+
+
+STAGE = os.environ.get("SCEAU_BENCH_STAGE") or "local"
+"""The stage of the chalicefile that is measured: `local`, or `s3` (`make bench STAGE=s3`)."""
+
+
+@contextmanager
+def made_stage(folder: Path, *, port: int = 9443) -> Iterator[LocalStage]:
+    """Make a stage of the kind that is measured in `folder`, with its S3 server if it has one, for the block."""
+    if STAGE == "local":
+        yield make_stage(folder, port=port)
+        return
+    endpoint = f"https://127.0.0.1:{_free_ports()}"
+    settings = _settings(folder, port, stage=STAGE, store_endpoint=endpoint)
+    stage = load_stage(settings)
+    local, _ = ensure_local_stage(stage)
+    with s3_of(stage, local) as server:
+        register_clients(stage, local)
+        made = _with_issuer(settings, stage, local)
+        yield replace(made, s3=server)
 
 
 def make_stage(folder: Path, *, port: int = 9443) -> LocalStage:
-    """Make a stage in `folder`, which is absent so far. `port`: where it would be served, its issuer on the next."""
-    settings = Settings(
-        chalicefile=ROOT / "chalicefile",
-        stage="local",
-        folder=folder,
-        origin=f"https://localhost:{port}",
-        issuer=f"https://127.0.0.1:{port + 1}",
-    )
+    """Make a local stage in `folder`, absent so far. `port`: where it would be served, its issuer on the next."""
+    settings = _settings(folder, port, stage="local")
     stage = load_stage(settings)
-    local, _ = ensure_local_stage(stage)
+    return _with_issuer(settings, stage, ensure_local_stage(stage)[0])
+
+
+def _settings(folder: Path, port: int, **more: str) -> Settings:
+    origins = {"origin": f"https://localhost:{port}", "issuer": f"https://127.0.0.1:{port + 1}"}
+    return Settings.model_validate({"chalicefile": ROOT / "chalicefile", "folder": folder, **origins, **more})
+
+
+def _with_issuer(settings: Settings, stage: Stage, local: LocalFolder) -> LocalStage:
     secrets = read_issuer_file(local.issuer)
     issuer = DevIssuer(secrets, origin=str(settings.issuer), audience=stage.spec.origins[0], clock=now)
     trust_issuers(stage, issuer.trusted_issuers(local.authority))
@@ -70,11 +96,21 @@ class ServedStage:
         process = self.running.process
         return sum(_cpu_seconds(pid) for pid in _family(process.pid)) if process else 0.0
 
+    def store_cpu_seconds(self) -> float:
+        """The same for the S3 server; 0 where the service's own processes are the store."""
+        process = self.local.s3.process if self.local.s3 else None
+        return sum(_cpu_seconds(pid) for pid in _family(process.pid)) if process else 0.0
+
 
 @contextmanager
 def served_stage(folder: Path) -> Iterator[ServedStage]:
     """Make a stage in `folder` and serve it on two free ports until the end of the block."""
-    local = make_stage(folder, port=_free_ports())
+    with made_stage(folder, port=_free_ports()) as local, _served(local) as served:
+        yield served
+
+
+@contextmanager
+def _served(local: LocalStage) -> Iterator[ServedStage]:
     service = Service(str(local.settings.origin), str(local.settings.issuer), local.folder)
     server = DevIssuerServer(
         read_issuer_file(local.folder.issuer),

@@ -19,7 +19,7 @@ from benchmarks.figures import Bar, Figures, table
 from benchmarks.functions import Functions, Response, environ, functions_of
 from benchmarks.https import FHIR
 from benchmarks.records import PEOPLE, RecordWriter, WrittenRecord, exam_search, publication
-from benchmarks.stage import ROOT, LocalStage, make_stage, now, quiet_log
+from benchmarks.stage import ROOT, LocalStage, made_stage, now, quiet_log
 from sceau.cli.serve import environment
 from sceau.cli.session import Session
 from sceau.http.gateway import Gateway, Mount
@@ -38,24 +38,31 @@ _HEADS = ("function", "import ms", "answer ms", "process to answer ms", "memory 
 def starts(figures: Figures) -> None:
     """Start each function TIMES times, each time with a real act; the medians count."""
     rows: list[list[str | float]] = []
-    with tempfile.TemporaryDirectory(prefix="sceau-starts-") as folder, quiet_log():
-        local = make_stage(Path(folder) / "stage")
-        record = RecordWriter(local.stage).write(PEOPLE["dominique"], ENTRIES)
-        with functions_of(local) as functions:
-            first = _FirstRequests(functions, record)
-            for name in local.stage.file.deployed(local.stage.spec):
-                _start(local, name, first.event(name))  # writes the bytecode
-                runs = [_start(local, name, first.event(name)) for _ in range(TIMES)]
-                middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
-                figures.add(f"start.{name}.import_ms", middle["import_ms"])
-                figures.add(f"start.{name}.first_answer_ms", middle["whole_ms"], _SECOND)
-                figures.add(f"start.{name}.memory_mb", middle["memory_mb"], _MEMORY)
-                rows.append([name, *(middle[what] for what in ("import_ms", "answer_ms", "whole_ms", "memory_mb"))])
+    with (
+        tempfile.TemporaryDirectory(prefix="sceau-starts-") as folder,
+        quiet_log(),
+        made_stage(Path(folder) / "stage") as local,
+    ):
+        _start_all(local, figures, rows)
     print(table(f"Cold start, median of {TIMES} (the interpreter's own start is in the whole)", _HEADS, rows))
     costly = _costly_imports()
     for number, (module, millis, _) in enumerate(costly, 1):
         figures.add(f"import.{number:02}.{module}.ms", millis)
     print(table(f"Costliest imports of {HEAVIEST}", ("module", "own ms", "with its imports ms"), costly))
+
+
+def _start_all(local: LocalStage, figures: Figures, rows: list[list[str | float]]) -> None:
+    record = RecordWriter(local.stage).write(PEOPLE["dominique"], ENTRIES)
+    with functions_of(local) as functions:
+        first = _FirstRequests(functions, record)
+        for name in local.stage.file.deployed(local.stage.spec):
+            _start(local, name, first.event(name))  # writes the bytecode
+            runs = [_start(local, name, first.event(name)) for _ in range(TIMES)]
+            middle = {what: statistics.median(run[what] for run in runs) for what in runs[0]}
+            figures.add(f"start.{name}.import_ms", middle["import_ms"])
+            figures.add(f"start.{name}.first_answer_ms", middle["whole_ms"], _SECOND)
+            figures.add(f"start.{name}.memory_mb", middle["memory_mb"], _MEMORY)
+            rows.append([name, *(middle[what] for what in ("import_ms", "answer_ms", "whole_ms", "memory_mb"))])
 
 
 class _FirstRequests:

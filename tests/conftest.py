@@ -6,10 +6,13 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from fixtures.s3_servers import S3Servers
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -61,3 +64,10 @@ def shared() -> Path:
             pytest.fail("CI must have the shared folder beside the project")
         pytest.skip("the shared folder with the ANS's documents is not there")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def s3_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Servers]:
+    """Real S3 servers, each started when a test first asks for it."""
+    with ExitStack() as stack:
+        yield S3Servers(tmp_path_factory.mktemp("s3"), stack)

@@ -7,18 +7,21 @@ passed in, with the rights of its own role and no others.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import secrets
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sceau.http.runtime import Runtime, utc_now
+from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
 from sceau.keys.scoped import KeyOperation, ScopedKeys
+from sceau.objects.findings import PROBE, Finding
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
+from sceau_schemas import soil
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
 from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, Pkcs11KeysSpec, ScalewayKeysSpec
 from sceau_schemas.overlay import overlaid, settings_in
@@ -87,9 +90,11 @@ class Stage:
             function,
             self.name,
             self.spec,
-            scoped_store(self.store(), rights),
+            scoped_store(self.store(rights), rights),
             scoped_keys(self.keys(), rights),
             tuple(route for one in self.file.functions.values() for route in one.routes),
+            # It writes probes: a role without that right gets nothing to measure with.
+            properties=self.properties if PROBE in rights.store else tuple,
         )
 
     def tool(self, name: str) -> Runtime:
@@ -97,24 +102,73 @@ class Stage:
         rights = self.file.tools.get(name)
         if rights is None:
             raise SettingsError(f"the chalicefile declares no tool {name!r}")
-        return Runtime(name, self.name, self.spec, scoped_store(self.store(), rights), scoped_keys(self.keys(), rights))
+        store, keys = scoped_store(self.store(rights), rights), scoped_keys(self.keys(), rights)
+        return Runtime(name, self.name, self.spec, store, keys)
 
-    def store(self) -> ObjectStore:
-        """The stage's store, with every right: never hand it out unscoped."""
-        return _STORES[self.spec.store.adapter](self, self.spec.store)
+    def store(self, rights: Rights | None = None) -> ObjectStore:
+        """The stage's store, with every right: never hand it out unscoped.
+
+        `rights`: of the role that will have it, so that only what it can reach is asked where it is. Raises
+        SettingsError, ObjectStoreUnavailable.
+        """
+        patterns = ("",) if rights is None else tuple(rights.store)
+        return _STORES[self.spec.store.adapter](self, self.spec.store, patterns)
 
     def keys(self) -> KeyService:
         """The stage's key service, with every right: never hand it out unscoped."""
         return _KEY_SERVICES[self.spec.key_service.adapter](self, self.spec.key_service)
 
+    def properties(self) -> Iterator[Finding]:
+        """What Sceau relies on, measured one by one on the live stage, on objects below `probe/` and on metadata only.
+
+        Raises ObjectStoreUnavailable when not even that can be begun.
+        """
+        for check in _CHECKS:
+            yield from check(self, f"{PROBE}{secrets.token_hex(8)}/")
+
 
 # One line for each adapter, imported when a stage has it: a function that starts loads no other.
 
 
-def _filesystem(stage: Stage, spec: Any) -> ObjectStore:
+def _filesystem(stage: Stage, spec: Any, _: tuple[str, ...]) -> ObjectStore:
     from sceau.objects.filesystem import FilesystemStore
 
     return FilesystemStore(stage.base / spec.folder, utc_now)
+
+
+def _s3(stage: Stage, spec: S3StoreSpec, patterns: tuple[str, ...]) -> ObjectStore:
+    from sceau.objects.s3.calls import Calls
+    from sceau.objects.s3.client import Connection, make_client
+    from sceau.objects.s3.store import S3Store
+
+    client = make_client(Connection(spec, stage.base, THREADS))
+    store = S3Store(Calls(client, random_fraction=secrets.SystemRandom().random), spec.buckets)
+    for bucket, answer in store.locations(sorted(spec.buckets_of(patterns))).items():
+        if answer not in soil.answers_of_store(spec.host_name, spec.region):
+            raise SettingsError(
+                f"stage {stage.name}: bucket {bucket} answers that it is in {answer}, and not in {spec.region}; "
+                f"French soil is {soil.the_list()}"
+            )
+    return store
+
+
+def _store_properties(stage: Stage, home: str) -> Iterator[Finding]:
+    spec = stage.spec.store
+    if not isinstance(spec, S3StoreSpec):
+        from sceau.objects.checks import check_store, clear, sweep_probes
+
+        store = stage.store()
+        sweep_probes(store, utc_now)
+        yield from check_store(store, home, utc_now)
+        clear(store, home)
+        return
+    from sceau.objects.s3.checks import Buckets, check_buckets
+    from sceau.objects.s3.client import Connection
+
+    connection = Connection(spec, stage.base, THREADS)
+    yield from check_buckets(
+        Buckets(connection, stage.spec.retention_days, home, utc_now, secrets.SystemRandom().random)
+    )
 
 
 def _local_keys(stage: Stage, spec: Any) -> KeyService:
@@ -123,11 +177,8 @@ def _local_keys(stage: Stage, spec: Any) -> KeyService:
     return LocalKeyService(stage.base / spec.file)
 
 
-def _s3(stage: Stage, spec: Any) -> ObjectStore:
-    raise SettingsError(f"stage {stage.name}: its store's adapter {spec.adapter} is not there yet")
-
-
-_STORES: Mapping[str, Callable[[Stage, Any], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
+_STORES: Mapping[str, Callable[[Stage, Any, tuple[str, ...]], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
+_CHECKS: tuple[Callable[[Stage, str], Iterator[Finding]], ...] = (_store_properties,)
 
 
 def _pkcs11(stage: Stage, spec: Pkcs11KeysSpec) -> KeyService:

@@ -95,6 +95,12 @@ def place_of_store(host_name: str, region: str) -> Place | None:
     return None
 
 
+def answers_of_store(host_name: str, region: str) -> frozenset[str]:
+    """What a bucket behind this endpoint must answer when it is asked where it is."""
+    place = place_of_store(host_name, region)
+    return place.answers if place is not None else frozenset({region})
+
+
 def is_loopback(host_name: str) -> bool:
     """Whether a host name is this machine's own (`localhost`, 127.0.0.0/8, ::1)."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -75,6 +76,14 @@ class S3StoreSpec(BaseModel):
     def bucket_of(self, name: str) -> str:
         """The bucket of an object name."""
         return self.buckets[max((prefix for prefix in self.buckets if name.startswith(prefix)), key=len)]
+
+    def buckets_of(self, patterns: Iterable[str]) -> frozenset[str]:
+        """The buckets of the names that these patterns cover, as rights on the store are written."""
+        found = set()
+        for pattern in patterns:
+            start = pattern.partition("*")[0]
+            found |= {self.bucket_of(start), *(self.buckets[one] for one in self.buckets if one.startswith(start))}
+        return frozenset(found)
 
 
 StoreSpec = Annotated[FilesystemStoreSpec | S3StoreSpec, Field(discriminator="adapter")]

@@ -54,7 +54,7 @@ def main(port: int) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.server.mp import MPServer
 
-    from sceau.cli.serve import THREADS
+    from sceau.http.runtime import THREADS
 
     MPServer(
         f"{__spec__.name}:application",

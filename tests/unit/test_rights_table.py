@@ -68,6 +68,9 @@ _SERVING = {(kind, "read") for kind in _CONFIGURATION} | {
 }
 """What every function that serves requests holds: configuration, replay marks, the list of revoked tokens, append."""
 
+_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list")}
+"""What measures a stage writes there, and nothing of a record."""
+
 STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "authentication": _SERVING | {("issuers", "list"), ("pseudonym", "create"), ("revoked", "create")},
     "ingest": _SERVING | {("dossier", "read"), ("dossier", "replace"), ("document", "create")},
@@ -83,7 +86,8 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
-    | {("locks", "read"), ("locks", "replace")},
+    | {("locks", "read"), ("locks", "replace")}
+    | _PROBES,
     "rewrap": {("dossier", "list"), ("dossier", "read"), ("dossier", "replace")}
     | {("document", "list"), ("document", "read"), ("document", "create"), ("event", "create-locked")},
 }
@@ -109,6 +113,7 @@ TOOL_STORE: set[tuple[str, str]] = {
     for kind in ("event", *_LOG, "record index", "reconciliation", "locks")
     for operation in ("read", "list")
 }
+TOOL_STORE |= _PROBES
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
 
 INVENTORY: set[tuple[str, str]] = {
@@ -239,6 +244,8 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
         ("upkeep", "journal/events/", "extend-lock"),
         ("upkeep", "journal/log/tile/", "extend-lock"),
         ("upkeep", "journal/log/checkpoints/", "extend-lock"),
+        ("upkeep", "probe/", "delete"),
+        ("upkeep", "probe/", "extend-lock"),
     }
 
 
@@ -246,7 +253,7 @@ def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> 
     upkeep = chalicefile.functions["upkeep"]
     assert upkeep.keys == {}
     read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
-    assert read == {"records/*/dossier", "journal/locks"}
+    assert read == {"records/*/dossier", "journal/locks", "probe/"}
 
 
 def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile, keys: KeyService) -> None:

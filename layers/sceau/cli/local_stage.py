@@ -23,6 +23,7 @@ from sceau.cli.devissuer import create_issuer_file
 from sceau.cli.files import write_private
 from sceau.cli.key_making import create_keys, key_files, settle
 from sceau.cli.people import CLIENTS, DevelopmentClient
+from sceau.cli.s3_server import Credentials
 from sceau.envelope.messages import Envelope
 from sceau.identity.client import SigningKey, generate_client_key
 from sceau.identity.clients import ClientStore
@@ -32,14 +33,19 @@ from sceau.stage import SettingsError, Stage, moved
 from sceau_schemas.configuration import Client, TrustedIssuer
 from sceau_schemas.stores import FilesystemStoreSpec
 
-PARTS = ("store", "tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
+PARTS = ("tls/ca.pem", "tls/server.pem", "tls/server.key", "clients", "issuer.json")
+_CREDENTIALS = "s3/credentials"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFolder:
-    """Where the parts of a local stage are. `keys`: those that hold its keys."""
+    """Where the parts of a local stage are.
+
+    `store`: the part that holds its objects, or the way to them. `keys`: those that hold its keys.
+    """
 
     path: Path
+    store: str = "store"
     keys: tuple[str, ...] = ("keys.json",)
 
     @property
@@ -72,14 +78,16 @@ class LocalFolder:
 
     def missing(self) -> list[str]:
         """The parts that are not there."""
-        return [part for part in (*PARTS, *self.keys) if not (self.path / part).exists()]
+        return [part for part in (self.store, *PARTS, *self.keys) if not (self.path / part).exists()]
 
 
 def folder_of(stage: Stage) -> LocalFolder:
     """Where a local stage's parts are. Raises SettingsError for any other stage."""
     if stage.spec.folder is None:
         raise SettingsError(f"stage {stage.name} is not a local stage")
-    return LocalFolder(stage.base / stage.spec.folder, tuple(map(str, key_files(stage))))
+    on_disk = isinstance(stage.spec.store, FilesystemStoreSpec)
+    store = "store" if on_disk else _CREDENTIALS
+    return LocalFolder(stage.base / stage.spec.folder, store, tuple(map(str, key_files(stage))))
 
 
 def ensure_local_stage(stage: Stage) -> tuple[LocalFolder, bool]:
@@ -112,24 +120,20 @@ def _make(stage: Stage, path: Path) -> None:
         drafted = Stage(stage.name, stage.file, moved(stage.spec, draft), stage.base)
         if isinstance(drafted.spec.store, FilesystemStoreSpec):
             FilesystemStore.create_root(drafted.spec.store.folder)
+        else:
+            (draft / "s3").mkdir(mode=0o700)
+            Credentials.make().write(draft / _CREDENTIALS)
         for _ in create_keys(drafted):
             pass
         create_loopback_certificates(draft / "tls", datetime.now(UTC))
         create_issuer_file(draft / "issuer.json")
-        _register_new_clients(drafted, draft)
+        if isinstance(drafted.spec.store, FilesystemStoreSpec):
+            register_clients(drafted, LocalFolder(draft))  # else once its server runs
         settle(drafted, stage)
         os.rename(draft, path)  # noqa: PTH104 - Path.rename would replace an empty folder likewise; this says what it does
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-
-
-def _register_new_clients(drafted: Stage, draft: Path) -> None:
-    """Make each development client's key, and register it."""
-    for client in CLIENTS:
-        private, _ = generate_client_key()
-        write_private(draft / "clients" / f"{client.client_id}.json", json.dumps(private).encode())
-    register_clients(drafted, LocalFolder(draft))
 
 
 def register_clients(stage: Stage, folder: LocalFolder) -> None:

@@ -20,6 +20,7 @@ from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey, Step, StepFailed
 from sceau.cli.keys import add_keys_command
+from sceau.cli.local_s3 import s3_of
 from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, register_clients, trust_issuers
 from sceau.cli.log import add_log_commands
 from sceau.cli.people import ACTORS
@@ -27,6 +28,7 @@ from sceau.cli.process import RunningService, ServiceNotStarted, port_of, requir
 from sceau.cli.registry import add_registry_commands
 from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
+from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.http.runtime import SwitchedOff
@@ -35,6 +37,7 @@ from sceau.identity.errors import IdentityError
 from sceau.keys.errors import KeyServiceError
 from sceau.objects.errors import ObjectStoreError
 from sceau.stage import Settings, SettingsError, Stage, load_stage
+from sceau_schemas.stores import S3StoreSpec
 
 _CHALICEFILE = "chalicefile"
 _ONE_SENTENCE = (
@@ -88,8 +91,9 @@ def main(arguments: Sequence[str]) -> int:
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_keys_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
-    add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
     # As Ctrl-C: what was started is stopped in order.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -108,7 +112,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _common(command: argparse.ArgumentParser) -> None:
     command.add_argument("--stage", default=os.environ.get("SCEAU_STAGE", "local"), help="a stage of the chalicefile")
-    command.add_argument("--port", type=int, help="local stages: serve here, the development issuer on the next port")
+    _common_but_stage(command)
+
+
+def _common_but_stage(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--port", type=int, help="local stages: serve here, the issuer and the S3 server on the next ports"
+    )
     command.add_argument("--folder", type=Path, help="local stages: keep the stage in this folder")
 
 
@@ -122,7 +132,10 @@ def _settings(options: argparse.Namespace) -> Settings:
     if options.port:
         environ["SCEAU_ORIGIN"] = f"https://localhost:{options.port}"
         environ["SCEAU_ISSUER"] = f"https://127.0.0.1:{options.port + 1}"
-    return Settings.from_environ(environ)
+    settings = Settings.from_environ(environ)
+    if options.port and isinstance(load_stage(settings).spec.store, S3StoreSpec):
+        settings = settings.model_copy(update={"store_endpoint": f"https://127.0.0.1:{options.port + 2}"})
+    return settings
 
 
 def _find_chalicefile() -> Path:
@@ -152,7 +165,7 @@ def _served(options: argparse.Namespace) -> Iterator[_Local]:
         clock=lambda: datetime.now(UTC),
         port=port_of(service.issuer),
     )
-    with issuer:
+    with s3_of(stage, folder), issuer:
         register_clients(stage, folder)
         trust_issuers(stage, issuer.issuer.trusted_issuers(folder.authority))
         running = RunningService(settings, service)

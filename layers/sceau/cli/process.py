@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ from sceau.stage import Settings, SettingsError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
+_LAST_LINES = 20
 _HOST = "127.0.0.1"
 
 
@@ -40,6 +42,19 @@ def require_free_port(origin: str, what: str, variable: str) -> None:
             raise SettingsError(
                 f"port {port} is busy: {what} can't start there (choose another with {variable})"
             ) from None
+
+
+def answers(origin: str) -> bool:
+    """Whether somebody listens on the origin's port of the loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex((_HOST, port_of(origin))) == 0
+
+
+def _reason(log: Path) -> str:
+    """Why, when the last lines of the service's log say it."""
+    lines = log.read_text("utf-8", errors="replace").splitlines()[-_LAST_LINES:] if log.exists() else []
+    told = [line for line in lines if '"event":"not-started"' in line]
+    return f": {json.loads(told[-1])['reason']}" if told else ""
 
 
 def _import_path() -> str:
@@ -74,7 +89,7 @@ class RunningService:
                 stderr=out,
                 start_new_session=True,
             )
-        self._await_health(log.name)
+        self._await_health(log)
 
     def kill(self) -> None:
         """SIGKILL for the process and its worker, as a power cut would."""
@@ -104,17 +119,19 @@ class RunningService:
             process.wait()
         self.process = None
 
-    def _await_health(self, log_name: str) -> None:
+    def _await_health(self, log: Path) -> None:
         pool = self.service.pool()
         deadline = time.monotonic() + START_SECONDS
         waiting = ["authentication", "ingest", "retrieval", "consent", "traces"]
         while waiting:
             process = self.process
             if process is None or process.poll() is not None:
-                raise ServiceNotStarted(f"the service ended at its start: see {log_name} in the stage's folder")
+                raise ServiceNotStarted(
+                    f"the service ended at its start{_reason(log)}: see service.log in the stage's folder"
+                )
             if time.monotonic() > deadline:
                 self.kill()
-                raise ServiceNotStarted(f"the service did not answer within {START_SECONDS:.0f} s: see {log_name}")
+                raise ServiceNotStarted(f"the service did not answer within {START_SECONDS:.0f} s: see {log.name}")
             try:
                 response = pool.request("GET", f"{self.service.origin}/healthz/{waiting[0]}", timeout=2.0)
             except urllib3.exceptions.HTTPError:

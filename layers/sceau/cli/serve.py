@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -24,13 +25,14 @@ from sceau.cli.schedule import Scheduled, start_schedule
 from sceau.http import log
 from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
-from sceau.stage import Settings, Stage, load_stage
+from sceau.http.runtime import THREADS
+from sceau.identity.errors import IdentityError
+from sceau.keys.errors import KeyServiceError
+from sceau.objects.errors import ObjectStoreError
+from sceau.stage import Settings, SettingsError, Stage, load_stage
 
 SEALING = "journal"
 """The scheduled function whose rate a local stage may set for itself."""
-
-THREADS = 16
-"""Requests served at a time: they wait for the store's fsync and the network more than for the processor."""
 
 KEPT_BYTES = 16 * 1024 * 1024
 """Memory that each thread keeps of what a request gave back, and the largest piece that is taken from it. glibc returns
@@ -42,6 +44,9 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 LOG_LEVEL = "SCEAU_LOG_LEVEL"
 """Environment variable: how much the service logs, by the name of the level. At `debug` its libraries log too."""
 
+CANNOT_START = (SettingsError, ObjectStoreError, KeyServiceError, IdentityError)
+"""What keeps a stage from being served, and says so in a sentence that holds no secret."""
+
 _PR_SET_PDEATHSIG = 1
 
 
@@ -50,7 +55,11 @@ def application() -> Callable[..., list[bytes]]:
     begin_worker()
     keep_memory()
     configure_log(os.environ)
-    stage = load_stage(Settings.from_environ(os.environ))
+    with said_in_a_sentence():
+        return _application(load_stage(Settings.from_environ(os.environ)))
+
+
+def _application(stage: Stage) -> Callable[..., list[bytes]]:
     mounts = list(mount_functions(stage))
     for app in {mount.function: mount.app for mount in mounts}.values():
         app.warm()  # type: ignore[attr-defined]  # every app.py makes a SceauApp; a start that can't work fails here
@@ -63,6 +72,16 @@ def application() -> Callable[..., list[bytes]]:
     gc.collect()
     gc.freeze()
     return Gateway(mounts, largest_body_bytes=stage.spec.largest_body_bytes, timeouts_seconds=timeouts)
+
+
+@contextmanager
+def said_in_a_sentence() -> Iterator[None]:
+    """End a worker that can't start with one line of the log, which says why, and status 1: no stack trace."""
+    try:
+        yield
+    except CANNOT_START as error:
+        log.log(log.LogEvent.NOT_STARTED, error=type(error).__name__, reason=str(error))
+        raise SystemExit(1) from None
 
 
 def begin_worker() -> None:

@@ -21,13 +21,14 @@ _SECRET = "SCW_SECRET_KEY"  # noqa: S105 - the name of the variable, as the host
 
 def add_stage_commands(
     commands: Any, common: Callable[[argparse.ArgumentParser], None], stage_of: Callable[[argparse.Namespace], Stage]
-) -> None:
-    """Add `sceau stage …` to the command's parser."""
-    group = commands.add_parser("stage", help="prepare a hosted stage").add_subparsers(dest="act", required=True)
+) -> Any:
+    """Add `sceau stage …` to the command's parser; return the group, for further actions."""
+    group = commands.add_parser("stage", help="prepare or check a stage").add_subparsers(dest="act", required=True)
     command = group.add_parser("prepare", help="make what the host's infrastructure code can't; safe to repeat")
     common(command)
     command.add_argument("--outputs", type=Path, help="`terraform output -json` (build/iac/STAGE/outputs.json)")
     command.set_defaults(run=lambda options: _prepare(options, stage_of(options)))
+    return group
 
 
 def _prepare(options: argparse.Namespace, stage: Stage) -> int:

@@ -35,7 +35,7 @@ from sceau.fhir.ins import check_ins
 from sceau.fhir.times import instant
 from sceau.http.building import identity_settings, journal_of, refusal_counter, server_identity
 from sceau.http.chalice_app import Handler
-from sceau.http.log import LogEvent, log
+from sceau.http.log import LogEvent, log, reason_of
 from sceau.http.message import JSON, Answer, Request
 from sceau.http.runtime import Runtime
 from sceau.http.wrapper import TRACE_HEADER
@@ -291,7 +291,7 @@ def answered(service: Authentication, request: Request, use_case: Callable[[Any,
     try:
         answer = use_case(service, request)
     except Unavailable as error:
-        log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__)
+        log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__, reason=reason_of(error))
         body = {"error": OAuthError.TEMPORARILY_UNAVAILABLE.value}
         answer = _json(503, body, {**_NO_STORE, "Retry-After": "1"})
     except Exception as error:  # noqa: BLE001 - the one place where anything unforeseen becomes a 500, and is logged

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from chalice.app import Chalice, Response
 
 from sceau.fhir.outcome import Problem, operation_outcome
-from sceau.http.log import LogEvent, log, place_of
+from sceau.http.log import LogEvent, log, place_of, reason_of
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer
 from sceau.objects.deadline import within
 
@@ -96,7 +96,7 @@ class SceauApp(Chalice):
             with within(self._seconds_left()):
                 handler = self._build.value()
         except Exception as error:  # noqa: BLE001 - whatever keeps the function from serving, the next request tries again
-            log(LogEvent.UNAVAILABLE, request=request_id, error=type(error).__name__)
+            log(LogEvent.UNAVAILABLE, request=request_id, error=type(error).__name__, reason=reason_of(error))
             problem = Problem("transient", "the service can't serve now; send the same request again")
             return _failure(503, problem, request_id, {"Retry-After": "1"})
         try:
@@ -116,7 +116,7 @@ class SceauApp(Chalice):
         try:
             self.warm()
         except Exception as error:  # noqa: BLE001 - whatever keeps it from serving, the probe's answer is the same
-            log(LogEvent.UNAVAILABLE, error=type(error).__name__)
+            log(LogEvent.UNAVAILABLE, error=type(error).__name__, reason=reason_of(error))
             return Response(body=b'{"status":"unavailable"}', status_code=503, headers=_PROBE_HEADERS)
         return Response(body=b'{"status":"ok"}', headers=_PROBE_HEADERS)
 

@@ -8,11 +8,14 @@ import sys
 from enum import Enum
 from typing import TextIO
 
+from sceau.objects.errors import ObjectStoreUnavailable
+
 
 class LogEvent(Enum):
     """Everything that the service may log: (name, level)."""
 
     STARTED = ("started", logging.INFO)
+    NOT_STARTED = ("not-started", logging.CRITICAL)
     ANSWERED = ("answered", logging.INFO)
     REFUSED = ("refused", logging.INFO)
     BAD_INPUT = ("bad-input", logging.INFO)
@@ -27,6 +30,7 @@ class LogEvent(Enum):
     SEALED = ("sealed", logging.INFO)
     REWRAPPED = ("rewrapped", logging.INFO)
     KEY_GONE = ("key-version-gone", logging.CRITICAL)
+    PROPERTY_LOST = ("property-lost", logging.CRITICAL)
     TASK_FAILED = ("task-failed", logging.ERROR)
 
 
@@ -47,6 +51,15 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """The word by which the store failed, wherever in the chain of causes it is; None when it was not the store."""
+    while error is not None:
+        if isinstance(error, ObjectStoreUnavailable) and error.reason:
+            return error.reason
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def place_of(error: BaseException) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from sceau.keys.ports import KeyService
+from sceau.objects.findings import Finding
 from sceau.objects.ports import ObjectStore
 from sceau_schemas.deployment import Route, StageSpec
+
+THREADS = 16
+"""Requests that a process serves at a time: they wait for the store and the network more than for the processor.
+Adapters keep as many connections open."""
 
 
 def utc_now() -> datetime:
@@ -32,6 +37,8 @@ class Runtime:
     routes: tuple[Route, ...] = ()
     """All routes of the stage, other functions' included: what the CapabilityStatement tells."""
     clock: Callable[[], datetime] = field(default=utc_now)
+    properties: Callable[[], Iterable[Finding]] = tuple
+    """Measures what Sceau relies on, on the live stage; nothing for a role that may write no probes."""
 
     def require_switched_on(self) -> None:
         """Raise SwitchedOff unless the stage has this function switched on, and still at this time."""

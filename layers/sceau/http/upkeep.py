@@ -1,6 +1,7 @@
 """The function `upkeep`: by schedule, deletes what is over, and makes locks last as long as records live.
 
-It holds no key, and has no right but to list, to delete, and to lock for longer. A run ends by itself, well before its
+Once a day it measures what the stage relies on. It holds no key, and outside `probe/` has no right but to list, to
+delete, and to lock for longer. A run ends by itself, well before its
 function's time is over, and what it did not get to, later runs will. If it dies in the middle, nothing is half done:
 each deletion and each lock stands for itself. Two runs at once disturb nobody.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -18,6 +20,7 @@ from sceau.http.chalice_app import Task
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.identity import replay, revocation
+from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
 from sceau.objects.ports import ImmutableObjects, ObjectStore
 from sceau.records.ids import encode_id
 from sceau.records.repository import dossier_name
@@ -28,6 +31,9 @@ LONGEST_RUN: Final = timedelta(minutes=4)
 
 MOST_MARKS: Final = 100_000
 """Marks of one kind that a run deletes."""
+
+_DAILY: Final = "probe/daily/"
+"""Here lies a mark of the day on which the stage was last measured."""
 
 MOST_DOCUMENTS: Final = 1_000
 """Documents that a run deletes. Few are ever unreachable: a mistake, or sabotage, must not empty a store in an hour."""
@@ -125,6 +131,31 @@ def upkeep_of(runtime: Runtime) -> Upkeep:
     return Upkeep(runtime.store, runtime.clock, keeper)
 
 
+def check_daily(runtime: Runtime) -> dict[str, int]:
+    """Once a day, measure what the stage relies on. What does not hold is logged as `property-lost`: the alarm.
+
+    The day's mark is written last: a check that died is made again by the next run. Raises ObjectStoreUnavailable.
+    """
+    today = f"{_DAILY}{runtime.clock():%Y-%m-%d}"
+    earlier = list(runtime.store.list(_DAILY))
+    if today in earlier:
+        return {}
+    lost, checked = 0, 0
+    for finding in runtime.properties():
+        checked += 1
+        if not finding.held:
+            lost += 1
+            log(LogEvent.PROPERTY_LOST, function=runtime.function, property=finding.name, seen=finding.seen)
+    if not checked:
+        return {}
+    with suppress(ObjectExists):
+        runtime.store.create(today, b"")
+    for name in earlier:
+        with suppress(ObjectAbsent):
+            runtime.store.delete(name)
+    return {"properties_checked": checked, "properties_lost": lost}
+
+
 def build(runtime: Runtime) -> Task:
     """The function's task: one run, logged."""
     upkeep = upkeep_of(runtime)
@@ -132,6 +163,11 @@ def build(runtime: Runtime) -> Task:
     def task() -> dict[str, int | float]:
         report = upkeep.run()
         figures = report.figures()
+        try:
+            figures |= check_daily(runtime)
+        except ObjectStoreUnavailable as error:
+            # Whatever keeps it from being measured: nobody can say that it holds.
+            log(LogEvent.PROPERTY_LOST, function=runtime.function, property="daily check", seen=str(error))
         log(LogEvent.SWEPT, **figures)
         if report.documents.damaged or report.documents.without_dossier:
             # No function deletes a dossier: one that is gone was lost, or taken away. Its documents are kept.

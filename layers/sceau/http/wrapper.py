@@ -18,7 +18,7 @@ from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUn
 from sceau.audit.facts import EventFacts, Outcome, Server
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.http.call import Call
-from sceau.http.log import LogEvent, log, place_of
+from sceau.http.log import LogEvent, log, place_of, reason_of
 from sceau.http.message import Answer, Request, json_answer
 from sceau.http.refusals import Refused
 from sceau.identity.errors import ResourceRefusal, Unavailable
@@ -123,7 +123,8 @@ class Wrapper:
             try:
                 call.trace(outcome=outcome, reason=reason)
             except (JournalUnavailable, ObjectStoreError, KeyServiceError) as unavailable:
-                log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__)
+                cause = reason_of(unavailable)
+                log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__, reason=cause)
                 status, problems = 503, (_UNAVAILABLE,)
             except Exception as mistake:  # noqa: BLE001 - no event can be made of this: a mistake of ours
                 _log_unexpected(mistake, request)
@@ -189,7 +190,7 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
     if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
         error, (ObjectRightDenied, KeyRightDenied)
     ):
-        log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__)
+        log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__, reason=reason_of(error))
         return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
     _log_unexpected(error, request)
     return 500, (_INTERNAL,), "failed.error", Outcome.FAILED

@@ -35,9 +35,11 @@ class ObjectRightDenied(ObjectStoreError):
 class ObjectStoreUnavailable(ObjectStoreError):
     """The store failed or did not answer in time.
 
-    `maybe_written` tells whether the operation may have taken effect all the same.
+    `maybe_written` tells whether the operation may have taken effect all the same. `reason` is one word for the log,
+    of a closed set or the store's own error code: no name, no content.
     """
 
-    def __init__(self, message: str, *, maybe_written: bool) -> None:
+    def __init__(self, message: str, *, maybe_written: bool, reason: str = "") -> None:
         super().__init__(message)
         self.maybe_written = maybe_written
+        self.reason = reason

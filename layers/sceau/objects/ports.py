@@ -132,5 +132,30 @@ class ReplaceableObjects(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One content that a store kept under a name, or the deletion that hid those before it.
+
+    `id` is opaque; `written_at` is of the store's clock (aware, UTC).
+    """
+
+    id: str
+    written_at: datetime
+    is_deletion: bool
+
+
+class EarlierVersions(Protocol):
+    """What a store keeps of what was replaced or deleted. S3 buckets with versions have it; the file system has not."""
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        """The versions of an object, the newest first; empty when nothing was ever there, or all of it is gone.
+
+        Raises InvalidObjectName, ObjectStoreUnavailable.
+        """
+
+    def read_version(self, name: str, version: str) -> bytes:
+        """One version's content. Raises ObjectAbsent (for a deletion), InvalidObjectName, ObjectStoreUnavailable."""
+
+
 class ObjectStore(ImmutableObjects, ReplaceableObjects, Protocol):
     """What an adapter offers."""

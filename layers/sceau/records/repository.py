@@ -10,8 +10,9 @@ from typing import Literal
 from sceau.envelope import contexts
 from sceau.envelope.errors import MessageRefused
 from sceau.envelope.messages import Envelope
+from sceau.keys.errors import KeyServiceUnavailable
 from sceau.keys.ports import KeyName
-from sceau.objects.errors import ObjectAbsent, ObjectChanged
+from sceau.objects.errors import ObjectAbsent, ObjectChanged, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.records.dossier import Dossier, decode, divided, encode, names_digest
 from sceau.records.errors import CommitLost, RecordDamaged
@@ -69,6 +70,9 @@ class Records:
         Its version must be one above what it replaces (1 for a new record). Returns the new tag. Raises CommitLost
         when another commit came first; nothing is written then. If we die before the swap, the old version stands
         and the documents uploaded for the new one are unreachable (`upkeep` sweeps them).
+
+        A swap of which the store does not know whether it was done is looked up: the dossier carries the event of each
+        of its commits, whoever went on from ours. Only what nobody can know yet stays ObjectStoreUnavailable.
         """
         before = replacing.dossier.head.version if replacing else 0
         if dossier.head.version != before + 1 or len(dossier.commits) != dossier.head.version:
@@ -81,6 +85,28 @@ class Records:
             )
         except ObjectChanged:
             raise CommitLost("another commit came first") from None
+        except ObjectStoreUnavailable as error:
+            if not error.maybe_written:
+                raise
+            tag = self._tag_of_commit(dossier)
+            if tag is None:
+                raise
+            return tag
+
+    def _tag_of_commit(self, own: Dossier) -> str | None:
+        """The record's present tag when this version is in its history; None while it may still come.
+
+        Raises CommitLost when another commit has its place: a swap from an older version can't come any more.
+        """
+        try:
+            present = self.load(own.record_id)
+        except (ObjectStoreUnavailable, KeyServiceUnavailable):
+            return None
+        if present is None or present.dossier.head.version < own.head.version:
+            return None
+        if not present.dossier.commits.packed.startswith(own.commits.packed):
+            raise CommitLost("another commit came first")
+        return present.tag
 
     def seal_document(
         self,

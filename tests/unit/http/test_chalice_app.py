@@ -392,7 +392,7 @@ def test_a_function_that_cannot_be_built_is_unhealthy_and_tried_again(
     shown, complained = capfd.readouterr()
     assert SECRET not in logged.text + shown + complained
     assert [json.loads(record.message) for record in logged.records] == [
-        {"event": "unavailable", "error": "Careless"}
+        {"event": "unavailable", "error": "Careless", "reason": None}
     ] * 2
 
 

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from sceau.http.log import LogEvent, configure, log, place_of
+from sceau.audit.errors import JournalUnavailable
+from sceau.http.log import LogEvent, configure, log, place_of, reason_of
+from sceau.objects.errors import ObjectStoreUnavailable
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +78,15 @@ def test_the_place_of_an_error_is_where_it_was_raised_and_not_what_it_says() -> 
 
 def test_an_error_that_was_not_raised_has_no_place() -> None:
     assert place_of(ValueError("x")) == "unknown"
+
+
+def test_the_store_s_own_word_is_found_behind_what_it_became_and_nobody_else_s() -> None:
+    away = ObjectStoreUnavailable("records/a/dossier: …", maybe_written=False, reason="AccessDenied")
+    assert reason_of(away) == "AccessDenied"
+    caused, silenced = JournalUnavailable("not written"), JournalUnavailable("not written")
+    caused.__cause__ = silenced.__context__ = away
+    silenced.__suppress_context__ = True  # as `from None` does
+    assert reason_of(caused) == reason_of(silenced) == "AccessDenied"
+    assert reason_of(ObjectStoreUnavailable("x", maybe_written=False)) is None
+    assert reason_of(UnicodeDecodeError("utf-8", b"secret", 0, 1, "of what was sent")) is None
+    assert reason_of(None) is None

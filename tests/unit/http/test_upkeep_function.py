@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import given, strategies as st
 from fakes.clock import ManualClock
 from fakes.objects import Fault, MemoryStore, PolicingStore, on
 from sceau.audit.log.extending import LockKeeper, Locks
+from sceau.cli.local_stage import ensure_local_stage
 from sceau.cli.schedule import scheduled_event
 from sceau.cli.serve import load_app
 from sceau.http import log, upkeep
@@ -28,7 +30,8 @@ from sceau.identity.replay import SWEEP_MARGIN, MarkKind, ReplayMarks, minute_of
 from sceau.identity.revocation import RevocationList, revoke
 from sceau.keys.errors import KeyRightDenied
 from sceau.keys.ports import KeyName
-from sceau.objects.errors import ObjectRightDenied
+from sceau.objects.errors import ObjectRightDenied, ObjectStoreUnavailable
+from sceau.objects.findings import Finding
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import encode_id
@@ -345,3 +348,102 @@ def test_on_a_stage_without_a_store_the_function_does_not_start(tmp_path: Path, 
     with pytest.raises(TaskFailed):
         app.upkeep(scheduled_event(), None)
     assert [line["error"] for line in lines(logged)] == ["ObjectStoreUnavailable"]
+
+
+# Once a day: what the stage relies on
+
+
+HOLDS = Finding("dmp-events: Object Lock", held=True, seen="on, by default COMPLIANCE for 3653 days")
+LOST_LOCK = Finding("dmp-events: locks refuse deletion and shortening", held=False, seen="accepted: deletion")
+TODAY, YESTERDAY = "probe/daily/2026-03-02", "probe/daily/2026-03-01"
+
+
+class Measured:
+    """What a stage finds, and how often it was asked."""
+
+    def __init__(self, *findings: Finding | ObjectStoreUnavailable) -> None:
+        self.findings = findings
+        self.times = 0
+
+    def __call__(self) -> Iterator[Finding]:
+        self.times += 1
+        for finding in self.findings:
+            if isinstance(finding, ObjectStoreUnavailable):
+                raise finding
+            yield finding
+
+
+def alarms(logged: io.StringIO) -> list[dict[str, Any]]:
+    return [line for line in lines(logged) if line["event"] == "property-lost"]
+
+
+def test_the_first_run_of_a_day_measures_the_stage_and_the_others_do_not(
+    runtime: Runtime, store: PolicingStore, clock: ManualClock, logged: io.StringIO
+) -> None:
+    store.create(YESTERDAY, b"")
+    measured = Measured(HOLDS, HOLDS)
+    task = build(replace(runtime, properties=measured))
+    figures = task()
+    assert (figures["properties_checked"], figures["properties_lost"]) == (2, 0)
+    assert list(store.inner.list("probe/")) == [TODAY], "the mark of another day goes"
+    for _ in range(2):
+        clock.advance(timedelta(hours=1))
+        assert "properties_checked" not in task()
+    assert measured.times == 1
+    clock.advance(DAY)
+    assert task()["properties_checked"] == 2
+    assert alarms(logged) == []
+
+
+def test_what_does_not_hold_raises_the_alarm(runtime: Runtime, logged: io.StringIO) -> None:
+    figures = build(replace(runtime, properties=Measured(HOLDS, LOST_LOCK)))()
+    assert (figures["properties_checked"], figures["properties_lost"]) == (2, 1)
+    (alarm,) = alarms(logged)
+    assert alarm == {
+        "event": "property-lost",
+        "function": "upkeep",
+        "property": LOST_LOCK.name,
+        "seen": LOST_LOCK.seen,
+    }
+    assert log.LogEvent.PROPERTY_LOST.value[1] == logging.CRITICAL
+
+
+def test_a_stage_that_can_not_be_measured_raises_the_alarm_and_is_tried_again(
+    runtime: Runtime, store: PolicingStore, logged: io.StringIO
+) -> None:
+    away = Measured(HOLDS, ObjectStoreUnavailable("a bucket of the store does not exist", maybe_written=False))
+    task = build(replace(runtime, properties=away))
+    task()
+    task()
+    assert away.times == 2, "a check that broke off is no check"
+    assert [one["property"] for one in alarms(logged)] == ["daily check"] * 2
+    assert list(store.inner.list("probe/")) == []
+
+
+def test_a_store_that_is_away_raises_the_alarm_and_sweeping_goes_on(
+    runtime: Runtime, store: PolicingStore, clock: ManualClock, logged: io.StringIO
+) -> None:
+    furnish(store, clock)
+    store.faults = on(StoreOperation.LIST, "probe/daily/")
+    figures = build(replace(runtime, properties=Measured(HOLDS)))()
+    assert figures["documents_swept"] == 1
+    assert [one["property"] for one in alarms(logged)] == ["daily check"]
+
+
+def test_two_runs_at_once_both_end_well(runtime: Runtime, store: PolicingStore) -> None:
+    def meanwhile() -> Iterator[Finding]:
+        store.inner.create(TODAY, b"")
+        store.inner.delete(YESTERDAY)
+        yield HOLDS
+
+    store.create(YESTERDAY, b"")
+    assert build(replace(runtime, properties=meanwhile))()["properties_checked"] == 1
+
+
+def test_a_role_without_the_right_to_probes_gets_nothing_to_measure_with(tmp_path: Path) -> None:
+    stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=tmp_path / "stage"))
+    ensure_local_stage(stage)
+    assert list(stage.runtime("ingest").properties()) == []
+    findings = list(stage.runtime("upkeep").properties())
+    assert [one.name for one in findings if not one.held] == []
+    assert len(findings) == 4

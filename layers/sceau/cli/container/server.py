@@ -17,7 +17,13 @@ from typing import Any, Final
 from sceau.cli.container.capacity import MIB, kernel_limit, threads_for
 from sceau.cli.container.settings import ContainerSettings
 from sceau.cli.schedule import scheduled_event, start_schedule
-from sceau.cli.serve import begin_worker, configure_log, mount_functions, scheduled_function
+from sceau.cli.serve import (
+    begin_worker,
+    configure_log,
+    mount_functions,
+    said_in_a_sentence,
+    scheduled_function,
+)
 from sceau.http.front import Front, HostDecides, PastTheFront, Secrets, Triggered, Wsgi
 from sceau.http.gateway import Gateway
 from sceau.http.log import LogEvent, log
@@ -83,8 +89,9 @@ def application() -> Wsgi:
     """The WSGI application, as the environment says. Called by the worker when it starts."""
     begin_worker()
     configure_log(os.environ)
-    container = Container.from_environ(os.environ)
-    app = build(container)
+    with said_in_a_sentence():
+        container = Container.from_environ(os.environ)
+        app = build(container)
     log(LogEvent.STARTED, stage=container.stage.name, functions=len(container.functions))
     # What is there now stays until the end: the collector need not look through it for every thousand new objects.
     gc.collect()

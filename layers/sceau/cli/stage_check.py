@@ -1,0 +1,57 @@
+"""`sceau stage check NAME`: what Sceau relies on, measured on the live stage; a line each, and not 0 if one is lost."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any
+
+from sceau.cli.local_s3 import s3_of
+from sceau.cli.local_stage import folder_of
+from sceau.cli.process import answers
+from sceau.objects.findings import Finding
+from sceau.stage import SettingsError, Stage
+from sceau_schemas.stores import S3StoreSpec
+
+_NAME_WIDTH = 52
+
+
+def add_stage_check(
+    actions: Any, common: Callable[[argparse.ArgumentParser], None], load: Callable[[argparse.Namespace], Stage]
+) -> None:
+    """Add the action to those of `sceau stage`."""
+    check = actions.add_parser(
+        "check",
+        help="races, locks, versions, place, encryption, public access, clocks; writes under probe/ only; "
+        "not 0 if something does not hold",
+    )
+    common(check)
+    check.add_argument("stage", metavar="NAME", help="a stage of the chalicefile")
+    check.set_defaults(run=lambda options: _run(load(options)))
+
+
+def _run(stage: Stage) -> int:
+    with ExitStack() as stack:
+        spec = stage.spec.store
+        if stage.spec.folder is not None:
+            folder = folder_of(stage)
+            if folder.missing():
+                raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
+            if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
+                stack.enter_context(s3_of(stage, folder))  # nobody serves the stage now
+        return report(stage.properties())
+
+
+def report(findings: Iterable[Finding]) -> int:
+    """Print each finding as it is made; a sentence on standard error for each that does not hold; the exit status."""
+    lost = []
+    for finding in findings:
+        print(f"{'holds' if finding.held else 'LOST '}  {finding.name:<{_NAME_WIDTH}} {finding.seen}")
+        sys.stdout.flush()
+        if not finding.held:
+            lost.append(finding)
+    for finding in lost:
+        sys.stderr.write(f"sceau: {finding.name} does not hold: {finding.seen}\n")
+    return 1 if lost else 0

@@ -1,0 +1,107 @@
+"""What each function imports on each kind of stage, pinned: an adapter or a package more is a slower cold start."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sceau.cli.local_stage import ensure_local_stage
+from sceau.stage import Settings, load_stage
+
+ROOT = Path(__file__).resolve().parents[2]
+FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+
+STORES = {
+    "local": {"sceau.objects.filesystem", "sceau.objects.durable_files"},
+    "s3": {
+        "sceau.objects.s3",
+        *(f"sceau.objects.s3.{name}" for name in ("answers", "calls", "client", "naming", "store", "versions")),
+    },
+}
+"""The modules of each stage's store; what only checks and makes buckets is not among them."""
+
+KEYS = {"sceau.keys.local", "sceau.keys.keyfile"}
+PORTS = {
+    *(f"sceau.objects{name}" for name in ("", ".deadline", ".errors", ".findings", ".ports", ".scoped")),
+    *(f"sceau.keys{name}" for name in ("", ".context", ".errors", ".ports", ".scoped")),
+}
+
+# boto3 comes with the AWS Encryption SDK, on every stage.
+_SEALING = {"attr", "aws_encryption_sdk", "boto3", "botocore", "certifi", "cryptography", "dateutil", "jmespath"}
+_SEALING |= {"s3transfer", "six", "urllib3", "wrapt"}
+_MODELS = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
+_ALL = {"chalice", "sceau", "sceau_schemas", *_SEALING, *_MODELS}
+PACKAGES = {
+    "authentication": _ALL | {"joserfc"},
+    "consent": _ALL | {"joserfc", "lxml"},
+    "ingest": _ALL | {"joserfc", "lxml"},
+    "journal": _ALL,
+    "retrieval": _ALL | {"joserfc", "lxml"},
+    "traces": _ALL | {"joserfc"},
+    "upkeep": _ALL,
+}
+"""Top-level packages beyond Python's own."""
+
+_NOT_PACKAGES = {"cython_runtime", "_cython_3_2_4"}
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What one function on one stage had imported when it was built."""
+
+    function: str
+    stage: str
+    modules: frozenset[str]
+
+    def packages(self) -> set[str]:
+        tops = {name.partition(".")[0] for name in self.modules}
+        return {one for one in tops if one not in sys.stdlib_module_names and not one.startswith("_")} - _NOT_PACKAGES
+
+
+@pytest.fixture(scope="module")
+def chalicefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chalicefile beside stages that were made."""
+    folder = tmp_path_factory.mktemp("stages")
+    shutil.copy(ROOT / "chalicefile", folder / "chalicefile")
+    for stage in STORES:
+        ensure_local_stage(load_stage(Settings(chalicefile=folder / "chalicefile", stage=stage)))
+    return folder / "chalicefile"
+
+
+@pytest.fixture(scope="module", params=[*((function, "s3") for function in FUNCTIONS), ("ingest", "local")])
+def loaded(request: pytest.FixtureRequest, chalicefile: Path) -> Loaded:
+    function, stage = request.param
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "tests" / "unit" / "imports_probe.py"),
+            *(str(ROOT / "functions" / function / "app.py"), function, str(chalicefile), stage),
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join((str(ROOT / "layers"), str(ROOT / "schemas")))},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return Loaded(function, stage, frozenset(json.loads(done.stdout)))
+
+
+def test_a_function_imports_only_its_stage_s_adapters(loaded: Loaded) -> None:
+    found = {name for name in loaded.modules if name.startswith(("sceau.objects", "sceau.keys"))}
+    assert found == PORTS | KEYS | STORES[loaded.stage]
+
+
+def test_a_function_imports_no_further_packages(loaded: Loaded) -> None:
+    assert loaded.packages() == PACKAGES[loaded.function]
+
+
+def test_a_function_imports_nothing_of_the_command(loaded: Loaded) -> None:
+    assert [name for name in loaded.modules if name.startswith(("sceau.cli", "granian", "moto", "pytest"))] == []
