@@ -23,6 +23,7 @@ from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
 from sceau.cli.scaleway_api import HostRefused
+from sceau.cli.rules import add_rules_commands
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str]) -> int:
     token.add_argument("--curl", metavar="PATH", help="print a curl line that calls this path instead")
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_rules_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)
