@@ -22,8 +22,8 @@ from sceau.cli.local_stage import LocalFolder, ensure_local_stage, folder_of, re
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
-from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.rules import add_rules_commands
+from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
