@@ -1,4 +1,4 @@
-"""Publication of documents: ITI-65 and ITI-105."""
+"""Publication of documents: ITI-65 and ITI-105; changes of their entries: TD3.3."""
 
 from chalice.app import Response
 
@@ -17,6 +17,16 @@ def transaction() -> Response:
 @app.route("/fhir/DocumentReference", methods=["POST"], content_types=ANY)
 def simplified_publish() -> Response:
     return app.serve(Ingest.simplified_publish)
+
+
+@app.route("/fhir/DocumentReference", methods=["PATCH"], content_types=ANY)
+def patch_by_identifier() -> Response:
+    return app.serve(Ingest.patch)
+
+
+@app.route("/fhir/DocumentReference/{resource_id}", methods=["PATCH"], content_types=ANY)
+def patch(resource_id: str) -> Response:
+    return app.serve(Ingest.patch, resource_id=resource_id)
 
 
 @app.route("/healthz/ingest", methods=["GET"], content_types=ANY)

@@ -49,6 +49,16 @@ def read_document_reference(resource_id: str) -> Response:
     return app.serve(Retrieval.read_document_reference, resource_id=resource_id)
 
 
+@app.route("/fhir/DocumentReference/{resource_id}/_history", methods=["GET"], content_types=ANY)
+def document_reference_history(resource_id: str) -> Response:
+    return app.serve(Retrieval.document_reference_history, resource_id=resource_id)
+
+
+@app.route("/fhir/DocumentReference/{resource_id}/_history/{version_id}", methods=["GET"], content_types=ANY)
+def read_document_reference_version(resource_id: str, version_id: str) -> Response:
+    return app.serve(Retrieval.read_document_reference_version, resource_id=resource_id, version_id=version_id)
+
+
 @app.route("/fhir/Binary/{resource_id}", methods=["GET"], content_types=ANY)
 def retrieve_document(resource_id: str) -> Response:
     return app.serve(Retrieval.retrieve_document, resource_id=resource_id)

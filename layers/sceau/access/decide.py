@@ -294,6 +294,8 @@ class Decision:
         return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
 
     def _holders_change(self, document: DocumentFacts) -> Reason:
+        if self._act is Act.DELETE and document.status == _DELETED and document.holders_own:
+            return self._whole  # done already: the same request again is answered as the first time
         seen = self._seen_by_holder(document)
         if seen is not self._whole:
             return seen
@@ -324,6 +326,8 @@ class Decision:
 
     def _authors_change(self, document: DocumentFacts) -> Reason:
         """By the author, who needs no authorisation (IG4DMP TD3.3c NB1, and its profile "Alimentation")."""
+        if self._act is Act.DELETE:  # of what is deleted already too: the same request again is answered the same
+            return Reason.ALLOWED_AUTHOR if self._is_author(document) else Reason.DENIED_NOT_AUTHOR
         found = self._found(document)
         return self._relabelled(document, found) if found is Reason.ALLOWED_AUTHOR else found
 

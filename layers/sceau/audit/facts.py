@@ -40,6 +40,8 @@ class AuditAct(StrEnum):
     QUERY_TRACES = "query-traces"  # ITI-81
     CREATE_CONSENT = "create-consent"
     UPDATE_CONSENT = "update-consent"
+    PATCH = "patch"  # TD3.3
+    READ_HISTORY = "read-history"  # of a DocumentReference or Consent
     QUERY_CONSENTS = "query-consents"
 
 

@@ -199,5 +199,7 @@ SHAPES: Final[dict[AuditAct, Shape]] = {
     AuditAct.QUERY_TRACES: _query(transaction("81", "Retrieve ATNA Audit Event")),
     AuditAct.CREATE_CONSENT: _write("create"),
     AuditAct.UPDATE_CONSENT: _write("update"),
+    AuditAct.PATCH: _write("patch"),
+    AuditAct.READ_HISTORY: _read(interaction("history-instance")),
     AuditAct.QUERY_CONSENTS: _query(),
 }

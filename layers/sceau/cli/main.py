@@ -26,6 +26,7 @@ from sceau.cli.log import add_log_commands
 from sceau.cli.people import ACTORS
 from sceau.cli.process import RunningService, ServiceNotStarted, port_of, require_free_port
 from sceau.cli.registry import add_registry_commands
+from sceau.cli.rules import add_rules_commands
 from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_check import add_stage_check
@@ -90,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
     token.set_defaults(run=_token)
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_keys_command(commands, _common, lambda options: load_stage(_settings(options)))
+    add_rules_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))

@@ -43,7 +43,7 @@ OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 SAMU = _structure("samu")
 
-_PHYSICIANS_SCOPES = ("user/DocumentReference.crs", "user/List.rs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = ("user/Consent.cus", "user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
 
 CLIENTS = (
     DevelopmentClient(
@@ -53,7 +53,7 @@ CLIENTS = (
         "laboratory",
         "SIL du laboratoire d'essai",
         ClientKind.SOFTWARE,
-        ("system/DocumentReference.crs",),
+        ("system/DocumentReference.crus",),
         (LABORATORY,),
     ),
     DevelopmentClient(
@@ -95,7 +95,7 @@ CLIENTS = (
         (
             "patient/AuditEvent.rs",
             "patient/Consent.crus",
-            "patient/DocumentReference.rs",
+            "patient/DocumentReference.crus",
             "patient/List.rs",
             "patient/Patient.rs",
         ),

@@ -32,7 +32,6 @@ IS_ARCHIVED: Final = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefin
 NORMAL: Final = StoredCoding(system=codes.TRE_A08, code="N", display="Normal")
 """The label of what has none (ITI-105)."""
 
-_NOT_YET: Final = frozenset({"INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX"})
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _URN_OID: Final = re.compile(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+")
 _URN_UUID: Final = re.compile(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -85,9 +84,14 @@ def _is_uri(value: str) -> bool:
 
 def check_labels(document: DocumentReference, at: str, findings: Findings) -> tuple[StoredCoding, ...]:
     """Return the security labels in their order (J08, strictly; api.md)."""
+    return labels_in(document.security_label or (), f"{at}.securityLabel", findings)
+
+
+def labels_in(concepts: Iterable[CodeableConcept], at: str, findings: Findings) -> tuple[StoredCoding, ...]:
+    """Return the labels that concepts are, each once."""
     labels: dict[str, StoredCoding] = {}
-    for position, concept in enumerate(document.security_label or ()):
-        where = f"{at}.securityLabel[{position}]"
+    for position, concept in enumerate(concepts):
+        where = f"{at}[{position}]"
         codings = concept.coding or []
         verdicts = [codes.check_coding("securityLabel", coding.system, coding.code) for coding in codings]
         if not codings:
@@ -97,10 +101,6 @@ def check_labels(document: DocumentReference, at: str, findings: Findings) -> tu
                 findings.add(verdict.problem(f"{where}.coding[{index}]"))
         elif len({coding.code for coding in codings}) > 1:
             findings.error("the codings of one label say different things", where)
-        elif codings[0].code in _NOT_YET:
-            findings.error(
-                "a deposit with this label is not supported yet", f"{where}.coding[0].code", code="not-supported"
-            )
         else:
             label = _stored(codings[0])
             labels.setdefault(label.code, label)

@@ -15,7 +15,9 @@ from sceau_schemas.deployment import Route
 
 _PDSM: Final = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/"
 _MHD: Final = "https://profiles.ihe.net/ITI/MHD/"
-_FHIR_PATH: Final = re.compile(r"/fhir/(?P<type>[A-Z][A-Za-z]+)(?P<rest>/_search|/\{resource_id\})?")
+_FHIR_PATH: Final = re.compile(
+    r"/fhir/(?P<type>[A-Z][A-Za-z]+)(?P<rest>/_search|/\{resource_id\}(/_history(/\{version_id\})?)?)?"
+)
 
 _INTERACTIONS: Final = {
     ("GET", ""): "search-type",
@@ -24,6 +26,8 @@ _INTERACTIONS: Final = {
     ("GET", "/{resource_id}"): "read",
     ("PUT", "/{resource_id}"): "update",
     ("PATCH", "/{resource_id}"): "patch",
+    ("GET", "/{resource_id}/_history"): "history-instance",
+    ("GET", "/{resource_id}/_history/{version_id}"): "vread",
 }
 
 _PROFILES: Final = {
@@ -81,6 +85,7 @@ def capability_statement(routes: Iterable[Route], *, origin: str, now: datetime)
         "implementation": {"description": "Dossier médical partagé", "url": f"{origin}/fhir"},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json"],
         "rest": [rest],
     }
 
@@ -90,7 +95,7 @@ def _resource(name: str, interactions: set[str]) -> Json:
     if name in _PROFILES:
         resource["supportedProfile"] = list(_PROFILES[name])
     resource["interaction"] = [{"code": code} for code in sorted(interactions)]
-    if interactions & {"create", "update"}:
+    if interactions & {"create", "update", "patch"}:
         resource["versioning"] = "versioned"
     if "search-type" in interactions and (parameters := _parameters(name)):
         resource["searchParam"] = parameters

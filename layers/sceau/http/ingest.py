@@ -1,4 +1,4 @@
-"""The function `ingest`: ITI-65, ITI-105, and replacement by either."""
+"""The function `ingest`: ITI-65, ITI-105, replacement by either, and changes of an entry (TD3.3)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,21 @@ from sceau.access.model import Act, Identifier
 from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.kept import fill_entry
+from sceau.fhir.outcome import FhirError, Problem
 from sceau.fhir.parse import Json, Written, parse_resource
+from sceau.fhir.patches import parser_of
 from sceau.fhir.resources import etag, submission_set, transaction_response
+from sceau.fhir.search.criteria import Query
 from sceau.fhir.simplified import parse_simplified
 from sceau.fhir.submission import Submission, parse_submission
+from sceau.http.amending import Amender, check_may_change
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
 from sceau.http.message import Answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer, require_json_body, wants_representation
 from sceau.http.publication import Published, Publisher
+from sceau.http.reading import RecordReader
 from sceau.http.runtime import Runtime
 from sceau.records.ids import document_id, record_id
 from sceau.records.repository import Records
@@ -38,7 +43,10 @@ class Ingest:
 
     def __init__(self, built: Built, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._built = built
-        self._publisher = Publisher(Records(built.runtime.store, Envelope(built.runtime.keys)), sleep=sleep)
+        records = Records(built.runtime.store, Envelope(built.runtime.keys))
+        self._publisher = Publisher(records, sleep=sleep)
+        self._reader = RecordReader(built)
+        self._amender = Amender(self._reader, records, origin=built.runtime.origin, sleep=sleep)
 
     def provide_bundle(self, call: Call) -> Answer:
         """ITI-65: a submission set with its documents, all or nothing."""
@@ -78,14 +86,30 @@ class Ingest:
         )
         published = self._publish(call, submission)
         own_id = document_id(call.record_id or "", published.entry_ids[0])
-        row = published.dossier.entries.row(published.entry_ids[0])
-        if row is None:
-            raise AssertionError("a published entry is not in its record")
-        headers = {
-            "Location": f"{self._built.runtime.origin}/fhir/DocumentReference/{own_id}",
-            "ETag": etag(row.now.version),
-        }
+        headers = {"Location": f"{self._built.runtime.origin}/fhir/DocumentReference/{own_id}", "ETag": etag(1)}
         return resource_answer(201, self._entry(call, published, published.entry_ids[0]), headers)
+
+    def patch(self, call: Call) -> Answer:
+        """TD3.3a–d: labels, logical deletion, isArchived; by id, or by business identifier."""
+        call.begin(AuditAct.PATCH)
+        check_may_change(call)
+        require_json_answer(call.request)
+        parse = parser_of(call.request.media_type())
+        if parse is None:
+            text = "the body must be declared as application/json-patch+json, or application/fhir+json (Parameters)"
+            raise FhirError(415, Problem("not-supported", text))
+        patch = parse(call.request.body)
+        by_id = "resource_id" in call.request.path_parameters
+        return self._amender.amend(call, patch, None if by_id else self._condition(call))
+
+    def _condition(self, call: Call) -> Query:
+        """The business identifier that names the entry: what was ignored of it would name too many. FhirError 400."""
+        query = self._reader.query(call, "DocumentReference", of_token=True)
+        others = [one.parameter.name for one in query.criteria if one.parameter.name != "identifier"]
+        if others or query.warnings or not query.criteria:
+            text = "a conditional PATCH names the entry by identifier, and by nothing else"
+            raise FhirError(400, Problem("not-supported", text, others[0] if others else "identifier"))
+        return query
 
     def _begin(self, call: Call, audit_act: AuditAct) -> None:
         call.begin(audit_act)
@@ -99,11 +123,14 @@ class Ingest:
         return self._publisher.publish(call, submission)
 
     def _entry(self, call: Call, published: Published, entry_id: str) -> Written:
+        """The entry as it was published: what became of it since, a repetition must not tell."""
         row = published.dossier.entries.row(entry_id)
         if row is None:
             raise AssertionError("a published entry is not in its record")
         blob = published.dossier.entries.blob(entry_id)
-        return fill_entry(row, blob, record_id=call.record_id or "", origin=self._built.runtime.origin)
+        first = row.earlier[0] if row.earlier else row.now
+        origin = self._built.runtime.origin
+        return fill_entry(row, blob, record_id=call.record_id or "", origin=origin, version=first)
 
     def _resources(self, call: Call, published: Published) -> dict[str, Json | Written]:
         """The set, its entries and its folders, by their ids, for `Prefer: return=representation`."""

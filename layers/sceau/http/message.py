@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from sceau.fhir.parse import Written, write_json
 
 FHIR_JSON = "application/fhir+json"
+JSON_PATCH = "application/json-patch+json"
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 MAX_PARAMETERS = 200

@@ -15,18 +15,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sceau.fhir.search.parameters import TABLES
-from sceau.http.message import FHIR_JSON, FORM, JSON
+from sceau.http.message import FHIR_JSON, FORM, JSON, JSON_PATCH
 from sceau.identity.emergency import PARAMETERS
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
 from sceau_schemas.deployment import Route
 from sceau_schemas.fhir.bundle import Bundle
 from sceau_schemas.fhir.consent import Consent
 from sceau_schemas.fhir.documents import DocumentReference
+from sceau_schemas.fhir.parameters import Parameters
 
 _BODIES: Final[dict[str, type[BaseModel]]] = {
     "Bundle": Bundle,
     "DocumentReference": DocumentReference,
     "Consent": Consent,
+    "Parameters": Parameters,
 }
 _ID: Final = {"type": "string", "pattern": r"^[A-Za-z0-9.\-]{1,64}$"}
 _ALWAYS: Final = (401, 403, 413, 503)
@@ -46,6 +48,7 @@ class _Operation:
 
 
 _SEARCHING: Final = (200, 400, 404, 406)
+_PATCHING: Final = (200, 400, 404, 405, 406, 409, 412, 415, 422)
 _READING: Final = (200, 304, 404, 406)
 
 _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
@@ -77,6 +80,15 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         (201, 400, 404, 406, 409, 415, 422),
         body="DocumentReference",
     ),
+    ("PATCH", "/fhir/DocumentReference"): _Operation(
+        "TD3.3: change labels, status or isArchived of the entry with a business identifier",
+        _PATCHING,
+        body="patch",
+        search="DocumentReference_condition",
+    ),
+    ("PATCH", "/fhir/DocumentReference/{resource_id}"): _Operation(
+        "TD3.3: change labels, status or isArchived of an entry", _PATCHING, body="patch"
+    ),
     ("GET", "/fhir/metadata"): _Operation("CapabilityStatement", (200, 406), public=True),
     ("GET", "/fhir/Patient"): _Operation(
         "TD0.2: is there a record, and what may I do there", _SEARCHING, search="Patient"
@@ -90,6 +102,12 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         "ITI-67 by form", (*_SEARCHING, 415), body="DocumentReference_search"
     ),
     ("GET", "/fhir/DocumentReference/{resource_id}"): _Operation("Read a document entry", _READING),
+    ("GET", "/fhir/DocumentReference/{resource_id}/_history"): _Operation(
+        "The versions of a document entry, the newest first", (200, 404, 406)
+    ),
+    ("GET", "/fhir/DocumentReference/{resource_id}/_history/{version_id}"): _Operation(
+        "Read a version of a document entry", _READING
+    ),
     ("GET", "/fhir/List"): _Operation("ITI-66: find submission sets and folders", _SEARCHING, search="List"),
     ("POST", "/fhir/List/_search"): _Operation("ITI-66 by form", (*_SEARCHING, 415), body="List_search"),
     ("GET", "/fhir/List/{resource_id}"): _Operation("Read a submission set or folder", _READING),
@@ -154,8 +172,9 @@ def openapi(routes: Iterable[Route], *, origin: str, version: str) -> dict[str, 
 
 def _operation(route: Route, operation: _Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
-    if "{resource_id}" in route.path:
-        parameters.append({"name": "resource_id", "in": "path", "required": True, "schema": _ID})
+    for name in ("resource_id", "version_id"):
+        if f"{{{name}}}" in route.path:
+            parameters.append({"name": name, "in": "path", "required": True, "schema": _ID})
     if operation.search:
         parameters += _search_parameters(operation.search)
     name = re.sub(r"[^A-Za-z0-9]+", "_", f"{route.method.lower()}_{route.path}").strip("_")
@@ -190,6 +209,9 @@ def _answer(route: Route, operation: _Operation, status: int) -> dict[str, Any]:
 def _body(name: str) -> dict[str, Any]:
     if name in ("token", "revoke"):
         return {"required": True, "content": {FORM: {"schema": _TOKEN_FORM if name == "token" else _REVOKE_FORM}}}
+    if name == "patch":
+        parameters = {"$ref": "#/components/schemas/Parameters"}
+        return {"required": True, "content": {JSON_PATCH: {"schema": _JSON_PATCH}, FHIR_JSON: {"schema": parameters}}}
     if name == "Patient" or name.endswith("_search"):
         resource = name.removesuffix("_search")
         properties = {one["name"]: one["schema"] for one in _search_parameters(resource)}
@@ -204,6 +226,9 @@ def _search_parameters(resource: str) -> list[dict[str, Any]]:
     if resource == "AuditEvent":
         names = ("date", "patient.identifier", *TOKEN_PARAMETERS, *STRING_PARAMETERS, "_count")
         return [_parameter(name, "ITI-81") for name in names]
+    if resource == "DocumentReference_condition":
+        of_the_document = _parameter("identifier", "Of the document, as system|value", required=True)
+        return [of_the_document, *_search_parameters("Consent")]
     if resource == "Patient":
         return [_parameter("identifier", "INS, as system|value", required=True)]
     return [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]
@@ -232,6 +257,7 @@ _REASONS: Final = {
     401: "No token, or not a valid one; WWW-Authenticate says why",
     403: "A right is missing; the text says of which kind",
     404: "Unknown, not visible to the caller, or of another record",
+    405: "Another element than those that can be changed",
     406: "This is not to be had in a form that the client accepts",
     409: "Against what the record holds; nothing changed",
     412: "The resource has another version",
@@ -242,6 +268,15 @@ _REASONS: Final = {
     503: "Not done, or not known whether it was: send it again",
 }
 
+_JSON_PATCH: Final = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "required": ["op", "path"],
+        "properties": {"op": {"enum": ["add", "replace", "remove"]}, "path": {"type": "string"}, "value": {}},
+    },
+}
 _OUTCOME: Final = {
     "type": "object",
     "required": ["resourceType", "issue"],

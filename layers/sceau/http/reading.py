@@ -18,7 +18,7 @@ from sceau.http.negotiation import is_strict, require_form_body
 from sceau.http.refusals import not_found
 from sceau.records.dossier import Dossier
 from sceau.records.ids import decode_id, record_id, split_document_id
-from sceau.records.repository import Records
+from sceau.records.repository import Loaded, Records
 from sceau_schemas.dossier import EntryRow
 
 
@@ -38,12 +38,16 @@ class RecordReader:
 
     def load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
         """The record's dossier (None: nobody opened one) and its facts. Raises FhirError 400 without a patient."""
+        loaded, facts = self.load_for_change(call)
+        return loaded.dossier if loaded else None, facts
+
+    def load_for_change(self, call: Call) -> tuple[Loaded | None, RecordFacts]:
+        """The same, with what a commit needs."""
         if call.record_id is None:
             raise bad_request("the request names no patient, and neither does its token", rule="api.md, conditional")
         loaded = self.records.load(call.record_id)
-        dossier = loaded.dossier if loaded else None
-        call.dossier_version = dossier.head.version if dossier else 0
-        return dossier, record_facts(call.record_id, dossier.head if dossier else None)
+        call.dossier_version = loaded.dossier.head.version if loaded else 0
+        return loaded, record_facts(call.record_id, loaded.dossier.head if loaded else None)
 
     def named(self, call: Call, act: Act) -> tuple[Dossier, RecordFacts, str]:
         """The dossier in which the path's `<record-id>.<id>` is to be looked for, and that id.
@@ -60,7 +64,7 @@ class RecordReader:
             raise not_found()
         return dossier, facts, pair[1]
 
-    def entry(self, call: Call, act: Act) -> tuple[Dossier, EntryRow]:
+    def entry(self, call: Call, act: Act) -> tuple[Dossier, RecordFacts, EntryRow]:
         """The document entry that the path names, if the caller may see it. Raises Refused 403, 404."""
         dossier, facts, entry_id = self.named(call, act)
         row = dossier.entries.row(entry_id)
@@ -69,11 +73,16 @@ class RecordReader:
         verdict = call.decide(act, facts, document_facts(row))
         if not verdict.allowed:
             raise not_found(verdict.reason.value)
-        return dossier, row
+        return dossier, facts, row
 
-    def query(self, call: Call, resource: str) -> Query:
-        """The query, of this caller and its own patient; a page token holds one. Raises FhirError 400, Refused 404."""
+    def query(self, call: Call, resource: str, *, of_token: bool = False) -> Query:
+        """The query, of this caller and its own patient; a page token holds one. Raises FhirError 400, Refused 404.
+
+        `of_token`: the patient may be left out where the token names one (conditional requests, api.md).
+        """
         pairs = parameters(call.request)
+        if of_token and call.actor.record_id and not any(name.startswith("patient") for name, _ in pairs):
+            pairs = [*pairs, ("patient", f"Patient/{call.actor.record_id}")]
         pages = [value for name, value in pairs if name == "page"]
         if pages:
             if len(pairs) != 1 or call.actor.record_id is None:

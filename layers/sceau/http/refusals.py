@@ -41,6 +41,7 @@ _TOLD_AS = {
 }
 """Absent and closed read alike, text and rule: whether there was a record once is the patient's affair."""
 
+_LABELS = "DocumentReference.securityLabel"
 _UNPROCESSABLE = frozenset(
     {
         Reason.DENIED_LABEL,
@@ -71,7 +72,7 @@ def refused(verdict: Verdict) -> Refused:
     told = _TOLD_AS.get(verdict.reason, verdict.reason)
     text = _TEXTS.get(told)
     if verdict.reason in _UNPROCESSABLE:
-        return Refused(422, verdict.reason.value, Problem("business-rule", text or "", rule=told.value))
+        return Refused(422, verdict.reason.value, Problem("business-rule", text or "", _LABELS, told.value))
     problem = Problem("forbidden", text, rule=told.value) if text else Problem("forbidden", "this is not allowed")
     return Refused(403, verdict.reason.value, problem)
 

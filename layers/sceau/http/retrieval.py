@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 
-from sceau.access.model import Act, ActorKind, Reason, RecordFacts
+from sceau.access.model import Act, ActorKind, Caution, Reason, RecordFacts
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
 from sceau.fhir.consents import access_statement
-from sceau.fhir.kept import fill_entry
+from sceau.fhir.history import changes_of, history
 from sceau.fhir.outcome import FhirError, Problem
-from sceau.fhir.parse import Json, Written
+from sceau.fhir.parse import Json
 from sceau.fhir.patient import patient
 from sceau.fhir.resources import (
     as_seen,
     binary,
     etag,
-    last_modified,
     searchset,
     submission_set,
-    technical_identifier,
 )
 from sceau.fhir.search.criteria import Query
 from sceau.fhir.search.run import run, search
@@ -27,18 +24,18 @@ from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.capability import capability_statement
 from sceau.http.chalice_app import Handler
+from sceau.http.conditional import conditional, content_tag
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer, resource_answer
 from sceau.http.negotiation import accepts, require_json_answer
 from sceau.http.reading import RecordReader, parameters, patient_identifier
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
 from sceau.http.seeing import visible_entries
+from sceau.http.sight import Sight
 from sceau.http.wrapper import public
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id
 from sceau_schemas.dossier import EntryRow, SetRow
-
-_NOT_MODIFIED = 304
 
 
 def build(runtime: Runtime) -> Handler:
@@ -111,7 +108,7 @@ class Retrieval:
             raise not_found()
         call.trace(data=Entity(reference=f"Patient/{facts.record_id}"))
         resource = _patient(dossier)
-        return _conditional(call.request, resource, _content_tag(resource), dossier.head.opened)
+        return conditional(call.request, resource, content_tag(resource), dossier.head.opened)
 
     def find_document_references(self, call: Call) -> Answer:
         """ITI-67, as TD3.1a, or as TD3.1b for a caller that may only find the ids of what it authored."""
@@ -133,13 +130,13 @@ class Retrieval:
             _check_technical(query)
         call.require(act, facts)
         call.trace()
-        present = _present(dossier)
-        visible = visible_entries(call, act, facts, present.entries)
-        page = search(query, present.entries, visible, record_id=facts.record_id)
+        sight = Sight(call, act, _present(dossier), facts, origin=self._origin)
+        page = search(query, sight.entries, sight.places(), record_id=facts.record_id)
+        technical = act is Act.FIND_IDENTIFIER
         return resource_answer(
             200,
             searchset(
-                self._found(present, page.places, act),
+                sight.technical(page.places) if technical else sight.shown_at(page.places),
                 total=page.total,
                 links=self._reader.links(call, query, page.next),
                 origin=self._origin,
@@ -186,16 +183,36 @@ class Retrieval:
         visible |= {folder.id for folder in named if folder and as_seen(folder, visible)}
         call.trace(data=Entity(reference=f"List/{document_id(facts.record_id, set_id)}"))
         resource = _list(dossier, row, visible)
-        return _conditional(call.request, resource, _content_tag(resource), row.updated)
+        return conditional(call.request, resource, content_tag(resource), row.updated)
 
     def read_document_reference(self, call: Call) -> Answer:
         """A document entry by its id, with ETag; 304 when the client has it."""
         call.begin(AuditAct.READ)
         require_json_answer(call.request)
-        dossier, row = self._reader.entry(call, Act.READ_ENTRY)
+        sight, row = self._entry(call, Act.READ_ENTRY)
         call.trace(data=_traced(row, call, "DocumentReference"))
-        resource = fill_entry(row, dossier.entries.blob(row.id), record_id=dossier.record_id, origin=self._origin)
-        return _conditional(call.request, resource, etag(row.now.version), row.now.updated)
+        return conditional(call.request, sight.shown(row), etag(row.now.version), row.now.updated)
+
+    def document_reference_history(self, call: Call) -> Answer:
+        """The versions of an entry, for whoever may see it now."""
+        call.begin(AuditAct.READ_HISTORY)
+        require_json_answer(call.request)
+        sight, row = self._entry(call, Act.READ_ENTRY)
+        call.trace(data=_traced(row, call, "DocumentReference"))
+        changes = changes_of((*row.earlier, row.now))
+        return resource_answer(200, history(sight.versions(row), changes, origin=self._origin))
+
+    def read_document_reference_version(self, call: Call) -> Answer:
+        """One of them, by its number."""
+        call.begin(AuditAct.READ_HISTORY)
+        require_json_answer(call.request)
+        sight, row = self._entry(call, Act.READ_ENTRY)
+        wanted = call.request.path_parameters["version_id"]
+        version = next((one for one in (*row.earlier, row.now) if str(one.version) == wanted), None)
+        if version is None:
+            raise not_found()
+        call.trace(data=_traced(row, call, "DocumentReference"))
+        return conditional(call.request, sight.shown(row, version), etag(version.version), version.updated)
 
     def retrieve_document(self, call: Call) -> Answer:
         """ITI-68: the document's bytes, or a FHIR Binary when the client asks for FHIR."""
@@ -207,7 +224,7 @@ class Retrieval:
 
     def _retrieve(self, call: Call, form: str) -> Answer:
         call.begin(AuditAct.RETRIEVE_DOCUMENT)
-        _, row = self._reader.entry(call, Act.READ_DOCUMENT)
+        sight, row = self._entry(call, Act.READ_DOCUMENT)
         document = row.document
         if document.form != form:
             raise not_found()
@@ -215,20 +232,18 @@ class Retrieval:
         call.trace(data=_traced(row, call, form))
         content = self._reader.records.read_document(call.record_id or "", row.id, document)
         headers = {"ETag": f'"{document.sha256}"', "X-Content-Type-Options": "nosniff"}
+        if sight.warned(row):
+            headers["Sceau-Caution"] = Caution.NOT_YET_TOLD.value
         if wanted == FHIR_JSON and document.content_type != FHIR_JSON:
             own_id = document_id(call.record_id or "", row.id)
             return resource_answer(200, binary(own_id, document.content_type, content), headers)
         headers["Content-Disposition"] = "attachment"
         return Answer(200, content, document.content_type, headers)
 
-    def _found(self, dossier: Dossier, places: Sequence[int], act: Act) -> Sequence[Json | Written]:
-        entries, record_id = dossier.entries, dossier.record_id
-        if act is Act.FIND_IDENTIFIER:
-            return [technical_identifier(row, record_id=record_id) for row in entries.rows_at(places)]
-        return [
-            fill_entry(row, kept, record_id=record_id, origin=self._origin)
-            for row, kept in zip(entries.shown_at(places), entries.blobs_at(places), strict=True)
-        ]
+    def _entry(self, call: Call, act: Act) -> tuple[Sight, EntryRow]:
+        """The entry that the path names, and how the caller sees the record. Raises Refused 403, 404."""
+        dossier, facts, row = self._reader.entry(call, act)
+        return Sight(call, act, dossier, facts, origin=self._origin), row
 
 
 def _present(dossier: Dossier | None) -> Dossier:
@@ -274,21 +289,6 @@ def _document_form(request: Request, content_type: str) -> str:
         text = f"the document is {content_type}; it can also be had as {FHIR_JSON}"
         raise FhirError(406, Problem("not-supported", text))
     return FHIR_JSON if wanted in (FHIR_JSON, JSON) else content_type
-
-
-def _content_tag(resource: Mapping[str, object]) -> str:
-    """An ETag of what this caller sees: a set has no version of its own for each view of its documents."""
-    return f'W/"{hashlib.sha256(repr(resource).encode()).hexdigest()[:16]}"'
-
-
-def _conditional(request: Request, resource: Json | Written, tag: str, updated: int) -> Answer:
-    """200 with ETag, or 304 when the client has this version (`If-None-Match`, weak comparison, RFC 9110)."""
-    headers = {"ETag": tag, "Last-Modified": last_modified(updated)}
-    given = request.header("if-none-match")
-    named = {part.strip().removeprefix("W/") for part in given.split(",")} if given else set()
-    if "*" in named or tag.removeprefix("W/") in named:
-        return Answer(_NOT_MODIFIED, headers=headers)
-    return resource_answer(200, resource, headers)
 
 
 def _traced(row: EntryRow, call: Call, resource_type: str) -> Entity:

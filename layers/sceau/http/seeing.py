@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sceau.access.decide import Decision
 from sceau.access.facts import document_facts
 from sceau.access.model import Act, RecordFacts
 from sceau.http.call import Call
@@ -14,7 +15,11 @@ from sceau_schemas.dossier import EntryRow
 
 def visible_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> Sequence[int]:
     """The places of the entries that the caller may see, in order of arrival. Raises RecordDamaged."""
-    decision = call.decision(act, record)
+    return seen_entries(call.decision(act, record), entries)
+
+
+def seen_entries(decision: Decision, entries: PackedTable[EntryRow]) -> Sequence[int]:
+    """Likewise by a decision that is there already."""
 
     def allowed(values: Values) -> bool:
         return decision.on(document_facts(read_facts(values))).allowed

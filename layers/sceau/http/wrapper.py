@@ -129,7 +129,7 @@ class Wrapper:
             except Exception as mistake:  # noqa: BLE001 - no event can be made of this: a mistake of ours
                 _log_unexpected(mistake, request)
                 status, problems = 500, (_INTERNAL,)
-        return json_answer(status, operation_outcome(problems, request_id=request.request_id), _retry(status))
+        return json_answer(status, operation_outcome(problems, request_id=request.request_id), _about(status))
 
     def _finished(self, request: Request, call: Call | None, answer: Answer, started: float) -> Answer:
         headers = {"Cache-Control": "no-store", "X-Request-Id": request.request_id}
@@ -201,5 +201,6 @@ def _log_unexpected(error: Exception, request: Request) -> None:
     log(LogEvent.UNEXPECTED, request=request.request_id, error=type(error).__name__, place=place_of(error))
 
 
-def _retry(status: int) -> dict[str, str]:
-    return {"Retry-After": "1"} if status == 503 else {}  # noqa: PLR2004 - Service Unavailable
+def _about(status: int) -> dict[str, str]:
+    """What HTTP wants beside a status (RFC 9110): our own 405 is that of a patch."""
+    return {405: {"Allow": "GET, PATCH"}, 503: {"Retry-After": "1"}}.get(status, {})

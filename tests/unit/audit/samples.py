@@ -23,10 +23,12 @@ from sceau.audit.facts import (
     Structure,
     User,
 )
+from sceau.audit.shapes import GUARDIAN
 
 ORIGIN = "https://dossier.example.org"
 RECORD = "a2b3c4d5e6f7ghijklmnopqrst"
 OTHER_RECORD = "z" * 26
+PARENT = "b" * 26
 ENTRY, OLD_ENTRY, SET = "e" * 26, "f" * 26, "g" * 26
 EVENT_ID = "019ca5c8-6a40-7123-8456-789abcdef012"
 INS = "255069999999934"
@@ -178,6 +180,21 @@ EVENTS: dict[str, EventFacts] = {
     ),
     "consent created": replace(_SOFTWARE, act=AuditAct.CREATE_CONSENT, data=CONSENT, structure=None),
     "consent updated": replace(_BASE, act=AuditAct.UPDATE_CONSENT, data=CONSENT, user=PATIENT, structure=None),
+    "patch of an entry": replace(
+        _BASE,
+        act=AuditAct.PATCH,
+        data=replace(DOCUMENT, reference=f"DocumentReference/{RECORD}.{ENTRY}/_history/2", labels=(MASKED,)),
+        policies=("urn:sceau:policy:matrix:arrete-2023-10-26-partial", "urn:sceau:policy:mode:bris_de_glace"),
+    ),
+    "patch by a representative": replace(
+        _BASE,
+        act=AuditAct.PATCH,
+        data=DOCUMENT,
+        user=User(Identifier("", PARENT), role=GUARDIAN),
+        structure=None,
+        purpose=Coding("http://terminology.hl7.org/CodeSystem/v3-ActReason", "FAMRQT", "family requested"),
+    ),
+    "history of an entry": replace(_BASE, act=AuditAct.READ_HISTORY, data=DOCUMENT),
     "search of consents": _search(
         replace(_BASE, user=PATIENT, structure=None), AuditAct.QUERY_CONSENTS, f"/fhir/Consent?patient={RECORD}"
     ),

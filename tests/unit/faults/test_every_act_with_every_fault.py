@@ -118,6 +118,11 @@ URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
 SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
 
+_MASKED = {"coding": [{"system": codes.TRE_A07, "code": "MASQUE_PS"}]}
+MASKING = [{"op": "replace", "path": "/securityLabel/0", "value": _MASKED}]
+JSON_PATCH = {"Content-Type": "application/json-patch+json"}
+DELETION = [{"op": "replace", "path": "/status", "value": "entered-in-error"}]
+
 ACTS = {
     "open": Act("insurer", post("/fhir/Consent", bodies.consent_opening(DOMINIQUE)), "empty", True, (201, 200)),
     "grant": Act(
@@ -145,6 +150,16 @@ ACTS = {
     ),
     "add to folder": Act("laboratory", lambda session: session.request("POST", "/fhir", adding(session)), "full", True),
     "replace": Act("laboratory", lambda session: session.request("POST", "/fhir", replacing(session)), "full", True),
+    "mask": Act("patient", lambda session: patching(session, "entry", MASKING), "full", True),
+    "delete": Act("laboratory", lambda session: patching(session, "entry", DELETION), "full", True),
+    "mask by identifier": Act(
+        "patient",
+        lambda session: session.request(
+            "PATCH", f"/fhir/DocumentReference?identifier={UNIQUE_ID}", MASKING, JSON_PATCH
+        ),
+        "full",
+        True,
+    ),
     "status": Act("hospital-physician", get(f"/fhir/Patient?identifier={PATIENT}"), "full", False),
     "read patient": Act("hospital-physician", get("/fhir/Patient/{record}"), "full", False),
     "search": Act("hospital-physician", get(SEARCH), "full", False),
@@ -153,6 +168,8 @@ ACTS = {
         "laboratory", get(f"{SEARCH}&identifier=urn:ietf:rfc:3986|urn:oid:2.25.1001"), "full", False
     ),
     "read entry": Act("hospital-physician", get("/fhir/DocumentReference/{entry}"), "full", False),
+    "read version": Act("hospital-physician", get("/fhir/DocumentReference/{entry}/_history/1"), "full", False),
+    "read history": Act("hospital-physician", get("/fhir/DocumentReference/{entry}/_history"), "full", False),
     "read set": Act("hospital-physician", get("/fhir/List/{set}"), "full", False),
     "retrieve": Act("hospital-physician", get("/fhir/Binary/{entry}", Accept="*/*"), "full", False),
     "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
@@ -160,6 +177,11 @@ ACTS = {
     "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
+
+
+def patching(session: Session, target: str, operations: list[dict[str, Any]]) -> Response:
+    path = f"/fhir/DocumentReference/{_known(session)[target]}"
+    return session.request("PATCH", path, operations, JSON_PATCH)
 
 
 def replacing(session: Session) -> dict[str, Any]:

@@ -229,11 +229,6 @@ def test_a_replacement_may_be_sent_alone() -> None:
             "DocumentReference.content[0].attachment.contentType",
             id="no contentType",
         ),
-        pytest.param(
-            lambda r: r["securityLabel"][0]["coding"][0].update(system=codes.TRE_A07, code="INVISIBLE_PATIENT"),
-            "DocumentReference.securityLabel[0].coding[0].code",
-            id="INVISIBLE_PATIENT",
-        ),
     ],
 )
 def test_a_refusal_names_its_element(change: Any, expression: str) -> None:

@@ -558,16 +558,6 @@ REFUSALS = [
         id="a label that says two things",
     ),
     *(
-        pytest.param(
-            lambda b, code=code: reference(b).update(
-                securityLabel=[{"coding": [{"system": codes.TRE_A07, "code": code}]}]
-            ),
-            DOC + ".securityLabel[0].coding[0].code",
-            id=code,
-        )
-        for code in ("INVISIBLE_PATIENT", "INVISIBLE_REPRESENTANTS_LEGAUX")
-    ),
-    *(
         pytest.param(lambda b, name=name: reference(b)["context"].pop(name), f"{DOC}.context.{name}", id=f"no {name}")
         for name in ("facilityType", "practiceSetting", "sourcePatientInfo")
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sceau.fhir.search.criteria import (
     Criterion,
@@ -16,7 +16,7 @@ from sceau.fhir.search.criteria import (
     Token,
     TokenCriterion,
 )
-from sceau.fhir.search.rows import ARCHIVED, ENTRY_UUID_SYSTEM, IDS, STATUS, canonical, intervals, is_archived
+from sceau.fhir.search.rows import ARCHIVED, ENTRY_UUID_SYSTEM, IDS, REPLACES, STATUS, canonical, intervals, is_archived
 from sceau.records.columns import Columns, Values
 from sceau.records.ids import encode_id, split_document_id
 
@@ -40,22 +40,39 @@ class Test:
 
 
 def matching(
-    query: Query, record_id: str, columns: Columns, rows: Sequence[int], position: Callable[[str], int | None]
+    query: Query,
+    record_id: str,
+    columns: Columns,
+    rows: Sequence[int],
+    position: Callable[[str], int | None],
+    *,
+    deleted_too: bool = False,
 ) -> Sequence[int]:
     """Return those of `rows` that are hits, in the order given. `position`: where the row of an id is, if it is there.
 
-    Deleted entries never are. Archived ones are only when the query has `isArchived`, or names entries by `_id` or
-    `identifier` [choice]: an archive is hidden from search unless asked for, and naming a document asks for it.
+    What a row replaced counts only as far as that is among `rows` too: a search must not tell of other entries.
+    Deleted entries never are hits, unless `deleted_too` (a deletion that is sent again must find its entry). Archived
+    ones are only when the query has `isArchived`, or names entries by `_id` or `identifier` [choice]: an archive is
+    hidden from search unless asked for, and naming a document asks for it.
     What the caller may see is not decided here.
     """
     asked = {criterion.parameter.name for criterion in query.criteria}
-    found = columns.holding(STATUS, lambda values: values != _DELETED, rows)
+    found = rows if deleted_too else columns.holding(STATUS, lambda values: values != _DELETED, rows)
     if not asked & (_NAMING | {"isArchived"}):
         found = columns.holding(ARCHIVED, lambda values: not is_archived(values), found)
     # Dates last: nearly every row has its own, and of other values there are few.
     for criterion in sorted(query.criteria, key=lambda one: isinstance(one, DateCriterion)):
-        found = _passing(_compile(criterion, record_id), columns, found, position)
+        test = _compile(criterion, record_id)
+        if REPLACES in test.columns:
+            test = _among(test, rows, position)
+        found = _passing(test, columns, found, position)
     return found
+
+
+def _among(test: Test, rows: Sequence[int], position: Callable[[str], int | None]) -> Test:
+    """The test on what a row replaced, of which it sees those that are among `rows`."""
+    places = set(rows)
+    return replace(test, accepts=lambda values: test.accepts(tuple([v for v in values if position(v) in places])))
 
 
 def _passing(test: Test, columns: Columns, rows: Sequence[int], position: Callable[[str], int | None]) -> Sequence[int]:

@@ -18,6 +18,7 @@ IDS: Final = "row.id"
 
 STATUS: Final = "row.status"
 ARCHIVED: Final = "row.archived"
+REPLACES: Final = "row.replaces"
 
 
 @lru_cache(maxsize=256)
