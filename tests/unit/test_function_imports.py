@@ -16,7 +16,8 @@ from sceau.cli.local_stage import ensure_local_stage
 from sceau.stage import Settings, load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
+FUNCTIONS = sorted({path.parent.name for path in (ROOT / "functions").glob("*/app.py")} - {"rewrap"})
+"""`rewrap` is off on these stages: it is built on none of them."""
 
 STORES = {
     "local": {"sceau.objects.filesystem", "sceau.objects.durable_files"},
