@@ -20,7 +20,7 @@ from sceau.cli.session import ins_of
 from sceau.identity.replay import minute_of
 from sceau.objects.ports import ObjectStore
 from sceau.records.ids import encode_id, split_document_id
-from sceau.records.repository import document_name
+from sceau.records.repository import document_name, dossier_name
 
 DAY = timedelta(days=1)
 NOBODY = encode_id(bytes(range(16)))
@@ -85,7 +85,8 @@ def test_what_is_over_is_swept_and_what_was_published_stays(live: LiveStage) -> 
     revoked = f"revoked/{minute_of(datetime.now(UTC) + timedelta(minutes=4))}/{'d' * 64}"
     for name in sorted(over | {waiting, orphan, revoked}):
         store.create(name, b"")
-    for name in sorted(stored | {orphan} | {one for one in over if one.startswith("records/")}):
+    dossiers = {dossier_name(one.split("/")[1]) for one in stored}
+    for name in sorted(stored | dossiers | {orphan} | {one for one in over if one.startswith("records/")}):
         make_old(live, name, 3 * DAY)
     make_old(live, waiting, DAY - timedelta(minutes=1))
 

@@ -77,9 +77,9 @@ def body_of(answer: Answer) -> Json:
 
 
 def same(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """What two callers would compare of an answer: all of it but its ids, its nonce and the time."""
+    """What two callers would compare of an answer: all of it but its ids, its nonce, the time, and their own mode."""
     request_id = answer.headers.get("X-Request-Id", "-")
-    differing = {"x-request-id", "sceau-trace", "dpop-nonce", "date"}
+    differing = {"x-request-id", "sceau-trace", "dpop-nonce", "date", "sceau-mode"}
     kept = {name.lower(): value for name, value in answer.headers.items() if name.lower() not in differing}
     return answer.status, kept, answer.data.replace(request_id.encode(), b"-")
 

@@ -59,7 +59,10 @@ def test_only_the_front_is_reached_from_outside(compose: dict[str, Any]) -> None
 def test_what_has_routes_is_probed_and_waits_for_the_front_s_secret(file: Chalicefile, compose: dict[str, Any]) -> None:
     for name, function in file.functions.items():
         service = compose["services"][name]
-        if function.routes:
+        if function.on_demand:
+            assert service["command"] == ["run", name]
+            assert service["profiles"] == ["on-demand"], "`up` does not start it"
+        elif function.routes:
             assert service["environment"]["SCEAU_TRANSPORT"] == "plain"
             assert service["environment"]["SCEAU_FRONT_SECRET_FILE"] == "/run/secrets/front_secret"
             assert service["environment"]["PORT"] == str(PORT)

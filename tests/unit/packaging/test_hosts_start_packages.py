@@ -16,7 +16,8 @@ from sceau.cli.container.server import Container
 from sceau.stage import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
-FUNCTIONS = sorted(hosted.chalicefile().functions)
+_FILE = hosted.chalicefile()
+ON_SCALEWAY, ON_AWS = (sorted(_FILE.deployed(_FILE.stages[stage])) for stage in (hosted.SCALEWAY, hosted.AWS))
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def chalicefile(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ON_SCALEWAY)
 def test_scaleway_starts_the_image(function: str, chalicefile: Path) -> None:
     told: dict[str, Any] = hosted.scaleway_variables()["functions"][function]
     container = Container.from_environ({**told["environment"], "SCEAU_CHALICEFILE": str(chalicefile)})
@@ -45,7 +46,7 @@ def lambdas() -> list[dict[str, Any]]:
     return [one["Properties"] for one in every if one["Type"] == "AWS::Lambda::Function"]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("function", ON_AWS)
 def test_aws_starts_the_zip(function: str, lambdas: list[dict[str, Any]]) -> None:
     (told,) = [one for one in lambdas if one["Environment"]["Variables"]["SCEAU_FUNCTION"] == function]
     variables = told["Environment"]["Variables"]
