@@ -24,7 +24,7 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 @pytest.fixture(autouse=True)
 def _log_as_before() -> Iterator[None]:
     """A command under test sends the log to its standard error, which ends with the test."""
-    loggers = (logging.getLogger(), logging.getLogger("sceau"))
+    loggers = (logging.getLogger(), *map(logging.getLogger, ("sceau", "boto3", "botocore", "s3transfer", "urllib3")))
     before = [(logger.level, logger.propagate) for logger in loggers]
     yield
     for logger, (level, propagate) in zip(loggers, before, strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from fakes.key_stands import ADAPTERS, Stand, local
+from fakes.key_stands import ADAPTERS, Stand, local, mark_flaws
 from fakes.keys import PolicingKeys, on
 from sceau.envelope import contexts
 from sceau.envelope.errors import MessageRefused
 from sceau.envelope.messages import Envelope, read_context
+from sceau.http import log
 from sceau.keys.errors import KeyRightDenied, KeyServiceUnavailable, KeyVersionGone, UnknownKey
 from sceau.keys.ports import DATA_KEY_BYTES, KeyName
 from sceau.keys.scoped import KeyOperation, ScopedKeys
@@ -29,6 +31,7 @@ PLAINTEXT = b"Compte rendu d'examen: rien d'anormal."
 @pytest.fixture(params=sorted(ADAPTERS))
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
     stand = ADAPTERS[request.param](tmp_path)
+    mark_flaws(stand, request.node)
     yield stand
     stand.close()
 
@@ -327,6 +330,7 @@ def test_neither_logs_nor_refusals_say_what_a_message_holds(
     envelope: Envelope, message: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    log.configure(logging.DEBUG, io.StringIO())  # as a service does that logs all it may
     envelope.open(KeyName.CONTENT, envelope.seal(KeyName.CONTENT, PLAINTEXT, CONTEXT), CONTEXT)
     said = [refused(envelope, message[:-1]), refused(envelope, message, {**CONTEXT, "more": "x"})]
     for position in range(0, len(message), 3):

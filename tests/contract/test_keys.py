@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from fakes.key_stands import ADAPTERS, Stand
+from fakes.key_stands import ADAPTERS, Stand, mark_flaws
 from sceau.keys.errors import KeyVersionGone, UnknownKey, UnwrapRefused
 from sceau.keys.ports import SIGNING_KEYS, KeyName, KeyService
 
@@ -28,9 +28,7 @@ DIGEST = sha256(MESSAGE).digest()
 @pytest.fixture(params=sorted(ADAPTERS))
 def stand(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stand]:
     stand = ADAPTERS[request.param](tmp_path)
-    flaw = stand.flaws.get(request.node.name) or stand.flaws.get(request.function.__name__)
-    if flaw:
-        request.node.add_marker(pytest.mark.xfail(reason=flaw, strict=True))
+    mark_flaws(stand, request.node)
     yield stand
     stand.close()
 

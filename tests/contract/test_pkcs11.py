@@ -34,7 +34,7 @@ from sceau.keys.errors import (
 )
 from sceau.keys.pkcs11 import NOTICED_SECONDS, Pkcs11KeyService
 from sceau.keys.pkcs11_library import Library, shared_library
-from sceau.keys.pkcs11_objects import create_version, destroy_version, list_versions
+from sceau.keys.pkcs11_objects import create_version, destroy_version, list_versions, read_ring
 from sceau.keys.pkcs11_token import PinSource, Session, Token, locked, shared_token
 from sceau.keys.ports import KeyName
 
@@ -474,6 +474,32 @@ def test_versions_are_counted_up_and_the_newest_cannot_be_destroyed(token: Token
     destroy_version(token, prefix, KeyName.CONTENT, 2)
     assert list_versions(token, prefix) == {KeyName.CONTENT: [1, 3]}
     assert create_version(token, prefix, KeyName.CONTENT) == 4, "a number is never given out twice"
+
+
+def test_a_key_destroyed_while_all_are_listed_hides_no_other(keys: Pkcs11KeyService, token: Token, prefix: str) -> None:
+    create_version(token, prefix, KeyName.CONTENT)
+
+    class Meanwhile:
+        """A session beside which somebody destroys the first version once it was found, before it is looked at."""
+
+        def __init__(self, raw: Any) -> None:
+            self.raw = raw
+            self.listings = 0
+
+        def get_objects(self, wanted: dict[Attribute, Any]) -> list[Any]:
+            found = list(self.raw.get_objects(wanted))
+            self.listings += 1
+            if self.listings == 1:
+                next(one for one in found if one[Attribute.LABEL] == f"{prefix}:content:1").destroy()
+            return found
+
+    def work(session: Session) -> None:
+        meanwhile = Meanwhile(session.raw)
+        ring = read_ring(meanwhile, prefix)
+        assert (ring.numbers(KeyName.CONTENT), ring.numbers(KeyName.DOSSIER)) == ([2], [1])
+        assert meanwhile.listings > 3, "it was not looked at again"
+
+    token.run(work, writing=True)
 
 
 def test_destroying_a_cbc_version_takes_its_mac_key_too(token: Token, prefix: str) -> None:

@@ -51,6 +51,11 @@ class StandInKey:
     state: str = "enabled"
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with the usual 5, clients that come together are let in a second later
+
+
 class KeyManagerStandIn:
     """Serves until `close`. `fails` may give a status (or 0: cut off) for the request of that number, from 1."""
 
@@ -77,11 +82,11 @@ class KeyManagerStandIn:
             def log_message(self, *_: Any) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), Handler)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate_key)
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        # Each handshake in the thread of its connection: one after the other, many clients would wait for a second.
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self.origin = f"https://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pytest
 
 from fakes.clock import ManualClock
 from fakes.key_manager import REGION, SECRET_KEY, KeyManagerStandIn
@@ -42,7 +43,7 @@ class Stand:
     disable_oldest: Callable[[KeyName], None]
     close: Callable[[], None] = lambda: None
     flaws: Mapping[str, str] = field(default_factory=dict)
-    """By the name of a test of the suite (or of one of its cases): what the thing under test gets wrong."""
+    """By a test's name, a case's, or a test's in a module (`test_keys.py::…`): what the stand gets wrong."""
 
 
 class Seconds:
@@ -123,8 +124,21 @@ class Reconfigured:
         return self._present.public_keys(key)
 
 
+def mark_flaws(stand: Stand, node: pytest.Item) -> None:
+    """Expect a test to fail, strictly, where its stand is known to be wrong."""
+    function = node.name.partition("[")[0]
+    names = (node.name, function, f"{node.path.name}::{function}")
+    flaw = next((stand.flaws[name] for name in names if name in stand.flaws), None)
+    if flaw:
+        node.add_marker(pytest.mark.xfail(reason=flaw, strict=True))
+
+
 def _no_sleep(seconds: float) -> None:
     raise AssertionError(f"nothing was to be tried again, and yet {seconds} s were waited for it")
+
+
+def _at_once(_: float) -> None:
+    """For stands over sockets: a machine under load may cut a call, which is tried again (`test_scaleway.py`)."""
 
 
 def aws_keys(kms: StandInKms, arns: Mapping[KeyName, Sequence[str]]) -> KeyService:
@@ -151,6 +165,7 @@ def aws_kms_stand_in(_: Path) -> Stand:
 
 
 _MOTO_DISABLED = "moto: a disabled key works on"
+_MOTO_ALTERED = "moto: a ciphertext whose key id is altered is AccessDenied, as if a right were missing"
 _MOTO_DIGEST = "moto: MessageType=DIGEST is hashed once more"
 
 
@@ -198,8 +213,10 @@ def aws_kms_moto(_: Path) -> Stand:
         "test_a_new_version_wraps_and_the_old_one_still_unwraps": _MOTO_DISABLED,
         "test_versions_of_a_signing_key_newest_first_each_signs_until_disabled": _MOTO_DIGEST,
         "test_a_signature_verifies_over_the_message_elsewhere": _MOTO_DIGEST,
-        "test_threads_do_not_disturb_each_other": _MOTO_DIGEST,
-        "test_an_altered_byte_anywhere_is_refused": "moto: an altered key id in a ciphertext answers AccessDenied",
+        "test_keys.py::test_threads_do_not_disturb_each_other": _MOTO_DIGEST,
+        "test_an_altered_byte_anywhere_is_refused[aws_kms on moto]": _MOTO_ALTERED,
+        "test_an_altered_byte_anywhere_is_refused[aws_kms on moto-1]": _MOTO_ALTERED,
+        "test_a_key_version_that_is_gone_is_said_to_be_so": _MOTO_DISABLED,
         "test_another_context_is_refused[aws_kms on moto-border between name and value moved]": (
             "moto: the encryption context is bound as names and values without borders"
         ),
@@ -230,7 +247,7 @@ def scaleway_stand_in(_: Path, *, signatures: str = "der") -> Stand:
     ids = {key: [stand_in.create(signing=key in SIGNING_KEYS)] for key in KeyName}
     http = pool(str(certificates() / "ca.pem"))
     keys = Reconfigured(
-        lambda: ScalewayKeyService(http, REGION, ids, SECRET_KEY, origin=stand_in.origin, sleep=_no_sleep)
+        lambda: ScalewayKeyService(http, REGION, ids, SECRET_KEY, origin=stand_in.origin, sleep=_at_once)
     )
 
     def add_version(key: KeyName) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 from chalice.app import Chalice, Response
 
 from sceau.fhir.outcome import Problem, operation_outcome
-from sceau.http.log import LogEvent, log, place_of, reason_of
+from sceau.http.log import LogEvent, hush, log, place_of, reason_of
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer
 from sceau.objects.deadline import within
 
@@ -47,6 +47,7 @@ class SceauApp(Chalice):
         super().__init__(app_name=name, env={})
         self.api.binary_types = ANY
         self.debug = False
+        hush()
         self._build = _Once(build)
 
     @property
@@ -140,6 +141,7 @@ class ScheduledApp(Chalice):
     def __init__(self, name: str, build: Callable[[], Task]) -> None:
         super().__init__(app_name=name, env={})  # as above
         self.debug = False
+        hush()
         self._build = _Once(build)
 
     def run(self) -> dict[str, int | float]:

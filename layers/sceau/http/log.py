@@ -36,6 +36,18 @@ class LogEvent(Enum):
 
 _LOGGER = logging.getLogger("sceau")
 
+_TALKATIVE = ("boto3", "botocore", "s3transfer", "urllib3")
+"""Libraries that write requests and answers at DEBUG: encryption contexts, names of objects, signed headers."""
+
+
+def hush() -> None:
+    """Keep libraries from writing what they send and get, whatever level this process or its host logs from.
+
+    On their own loggers, not on a handler: hosts of functions add a handler of theirs to the root logger.
+    """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
 
 def log(event: LogEvent, **facts: str | int | float | None) -> None:
     """Log an event with facts that are safe to keep: ids of requests and events, statuses, routes, durations."""
@@ -51,6 +63,7 @@ def configure(level: int = logging.INFO, stream: TextIO | None = None) -> None:
     _LOGGER.handlers[:] = [handler]
     _LOGGER.setLevel(level)
     _LOGGER.propagate = False
+    hush()
 
 
 def reason_of(error: BaseException | None) -> str | None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pkcs11 import Attribute, KeyType, MechanismFlag, ObjectClass
-from pkcs11.exceptions import PKCS11Error
+from pkcs11.exceptions import KeyHandleInvalid, ObjectHandleInvalid, PKCS11Error
 from pkcs11.mechanisms import Mechanism
 
 from sceau.keys.errors import KeyServiceNotUsable, KeyServiceUnavailable, UnknownKey
@@ -33,6 +34,7 @@ _NEEDED: Final = {
     CBC_METHOD: {Mechanism.AES_CBC, Mechanism.SHA256_HMAC},
     None: {Mechanism.ECDSA},
 }
+_READINGS: Final = 5
 _P256: Final = bytes.fromhex("06082a8648ce3d030107")  # the OID prime256v1, in DER
 _BITS: Final = 256
 _LARGEST_NUMBER: Final = 0xFFFFFFFF
@@ -82,7 +84,18 @@ class Ring:
 
 
 def read_ring(raw: Any, prefix: str) -> Ring:
-    """Find the keys with a session of python-pkcs11's. Raises PKCS11Error."""
+    """Find the keys with a session of python-pkcs11's. Raises PKCS11Error.
+
+    What is found may be destroyed, or still in the making, before it is looked at: then all is read again, since a ring
+    without it might lack a version that is there.
+    """
+    for _ in range(_READINGS - 1):
+        with suppress(ObjectHandleInvalid, KeyHandleInvalid):
+            return _read_ring(raw, prefix)
+    return _read_ring(raw, prefix)
+
+
+def _read_ring(raw: Any, prefix: str) -> Ring:
     faults: dict[KeyName, str] = {}
     secrets, privates, publics = (
         _found(raw, prefix, of, faults)

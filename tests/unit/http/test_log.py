@@ -6,12 +6,41 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from sceau.audit.errors import JournalUnavailable
+from sceau.http.chalice_app import SceauApp, ScheduledApp
 from sceau.http.log import LogEvent, configure, log, place_of, reason_of
 from sceau.objects.errors import ObjectStoreUnavailable
+
+
+@pytest.mark.parametrize(
+    "library", ["boto3.resources", "botocore.endpoint", "botocore.hooks", "urllib3.connectionpool"]
+)
+def test_a_library_s_requests_are_written_at_no_level(library: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    configure(logging.DEBUG, io.StringIO())
+    logging.getLogger(library).debug("Making request: %s", {"EncryptionContext": {"record": "r"}})
+    logging.getLogger(library).info("the same")
+    assert caplog.records == []
+    logging.getLogger(library).warning("a pool is full")
+    assert len(caplog.records) == 1
+
+
+def test_a_function_of_a_host_that_logs_everything_writes_none_of_them(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)  # as a host does on the root logger, which is not ours
+
+    def never() -> Any:
+        raise AssertionError("nothing is asked of it")
+
+    apps = (SceauApp, ScheduledApp)
+    for make in apps:
+        logging.getLogger("botocore").setLevel(logging.NOTSET)
+        make("x", never)
+        logging.getLogger("botocore.endpoint").debug("a body")
+    assert [record for record in caplog.records if record.name.startswith("botocore")] == []
 
 
 @pytest.fixture(autouse=True)
