@@ -199,10 +199,10 @@ def test_a_patient_reads_its_own_record_and_no_other(world: World) -> None:
     assert {answer.status for answer in answers} == {404}
 
 
-def test_a_patient_publishes_nothing(world: World) -> None:
+def test_a_patient_publishes_nothing_of_a_structure_s(world: World) -> None:
     where = place(world)
     holder = world.holder(where.patient)
-    with refused_and_shown(world, where.patient, "denied.scope") as answers:
+    with refused_and_shown(world, where.patient, "denied.not-author") as answers:
         answers.append(holder.post("/fhir", submission(where.patient)))
         answers.append(holder.post("/fhir/DocumentReference", alone(where.patient)))
     for answer in answers:

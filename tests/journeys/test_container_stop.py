@@ -31,7 +31,7 @@ def events(folder: Path) -> int:
 def await_refusal(running: ContainerProcess) -> None:
     """Until the server takes no new connection."""
     pause = threading.Event()
-    for _ in range(200):
+    for _ in range(1200):
         try:
             running.connect().close()
         except ConnectionRefusedError:

@@ -122,7 +122,10 @@ class S3Store:
         else:
             raise ObjectChanged(name)  # the tag of no object
         try:
-            return tag_of(self._put(name, data, **condition))
+            answer = self._put(name, data, **condition)
+            if "ETag" in answer:
+                return tag_of(answer)
+            # Else the connection ended in the middle of the answer's head: 200, and no tag.
         except Refused as refused:
             # A host that has no object to compare with answers 404.
             if not refused.precondition and not (refused.absent and expected is not None):
