@@ -68,7 +68,12 @@ def test_its_objects_lie_in_the_buckets_of_the_chalicefile_and_events_are_locked
         assert head["ObjectLockMode"] == "COMPLIANCE"
         years = (head["ObjectLockRetainUntilDate"] - datetime.now(UTC)).days
         assert years >= spec.retention_days - 1
-    for bucket, prefix in (("sceau-records", "journal/"), ("sceau-events", "records/"), ("sceau-log", "records/")):
+    for bucket, prefix in (
+        ("sceau-records", "journal/events/"),
+        ("sceau-records", "journal/log/"),
+        ("sceau-events", "records/"),
+        ("sceau-log", "records/"),
+    ):
         assert "Contents" not in client.list_objects_v2(Bucket=bucket, Prefix=prefix)
 
 
