@@ -64,7 +64,7 @@ def _trust(names: Names, *, is_function: bool) -> Json:
 
 
 def _statements(names: Names, role: str, *, is_function: bool) -> Iterator[Json]:
-    own = [one for one in names.deployment.store_statements() if one.role == role]
+    own = [one for one in names.deployment.store_rights() if one.role == role]
     for index, one in enumerate(own):
         yield statement_of(names, one, index)
     if is_function:

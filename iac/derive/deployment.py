@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from iac.derive.keys import KeyRight, key_rights
-from iac.derive.stores import Buckets, DerivationError, StoreStatement, store_statements
+from iac.derive.stores import Buckets, DerivationError, StoreStatement, needed, store_statements
 from sceau.keys.ports import KeyName
 from sceau_schemas.deployment import Chalicefile, FunctionSpec, Rights, StageSpec
 
@@ -69,6 +69,10 @@ class Deployment:
             for role, rights in self.roles.items()
             for statement in store_statements(role, rights.store, self.buckets)
         )
+
+    def store_rights(self) -> tuple[StoreStatement, ...]:
+        """The same, without what another statement of the role says already: what a host's policies allow."""
+        return needed(self.store_statements())
 
     def key_rights(self) -> tuple[KeyRight, ...]:
         """What each role may do with keys."""

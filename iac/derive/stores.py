@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 
 from sceau.objects.scoped import StoreOperation, covers_all
 
@@ -104,6 +105,29 @@ def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Bu
                 yield from _of_operation(role, operation, pattern, bucket)
     for bucket in sorted({bucket for pattern in grants for bucket in buckets.of_pattern(pattern)}):
         yield StoreStatement(role, None, bucket, _WHERE)
+
+
+def needed(statements: Iterable[StoreStatement]) -> tuple[StoreStatement, ...]:
+    """The statements without those that another one of the same role says already: each line left is one that counts."""
+    found: list[StoreStatement] = []
+    for one in statements:
+        if not any(_says(other, one) for other in found):
+            found = [*(other for other in found if not _says(one, other)), one]
+    return tuple(found)
+
+
+def _says(wider: StoreStatement, one: StoreStatement) -> bool:
+    """Whether `wider` allows whatever `one` does. A `*` in a name of `one` is matched by a `*` of `wider` only."""
+    return (
+        (wider.role, wider.bucket) == (one.role, one.bucket)
+        and set(one.actions) <= set(wider.actions)
+        and wider.demand in (Demand.NOTHING, one.demand)
+        and (one.locked or not wider.locked)
+        and bool(wider.names) == bool(one.names)
+        and bool(wider.prefixes) == bool(one.prefixes)
+        and all(any(fnmatchcase(name, held) for held in wider.names) for name in one.names)
+        and all(any(fnmatchcase(name, held) for held in wider.prefixes) for name in one.prefixes)
+    )
 
 
 def conditional_names(statements: Iterable[StoreStatement]) -> tuple[tuple[str, ...], tuple[str, ...]]:

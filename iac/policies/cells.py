@@ -28,6 +28,7 @@ OBJECTS: Final[Mapping[str, str]] = {
     "dated checkpoint": "journal/log/checkpoints/2026-11-23/100000.0000000000000001",
     "record index": f"journal/records/{_RECORD}/x.1",
     "reconciliation": "journal/reconciliation",
+    "locks": "journal/locks",
     "configuration": "configuration/clients/lab",
     "issuers": "configuration/issuers/psc",
     "pseudonym": "configuration/pseudonym",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 from iac.derive.deployment import Deployment, Function
 from iac.derive.keys import is_signing
 from iac.derive.routes import check_disjoint, cron_of, path_regex
-from iac.derive.stores import DerivationError, StoreStatement, conditional_names
+from iac.derive.stores import Demand, DerivationError, StoreStatement, conditional_names, needed
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreOperation
 from sceau_schemas.infrastructure import ScalewayInfrastructure
@@ -59,7 +60,7 @@ def variables(deployment: Deployment, settings: ScalewayInfrastructure, digest: 
         "domains": list(deployment.hosts),
         "buckets": {bucket: _bucket(deployment, bucket) for bucket in deployment.buckets.names},
         "keys": {key.value: _key(is_signing(key), settings.key_rotation_days) for key in deployment.keys},
-        "roles": {role: _role(deployment, role, statements) for role in deployment.roles},
+        "roles": {role: _role(deployment, role, deployment.store_rights()) for role in deployment.roles},
         "conditional": {bucket: _conditional(statements, bucket) for bucket in deployment.buckets.names},
         "functions": {one.name: _function(deployment, one) for one in deployment.functions},
         "unmatched": _least_entitled(deployment, served),
@@ -86,8 +87,8 @@ def _key(signing: bool, rotation_days: int) -> dict[str, Any]:
     }
 
 
-def _role(deployment: Deployment, role: str, statements: Iterable[StoreStatement]) -> dict[str, Any]:
-    own = [statement for statement in statements if statement.role == role]
+def _role(deployment: Deployment, role: str, rights: Iterable[StoreStatement]) -> dict[str, Any]:
+    own = [one for one in rights if one.role == role]
     sets: dict[bool, set[str]] = {True: set(), False: set()}
     for statement in own:
         name = OBJECT_SETS[statement.operation] if statement.operation else _WHERE
@@ -108,7 +109,8 @@ def _role(deployment: Deployment, role: str, statements: Iterable[StoreStatement
 def _statements(own: Iterable[StoreStatement]) -> list[dict[str, Any]]:
     """One statement per right. What a write must carry is demanded of everybody at once: see `_conditional`."""
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for one in own:
+    bare = (replace(one, demand=Demand.NOTHING, locked=False) for one in own)
+    for one in needed(bare):
         pattern = (*one.names, *one.prefixes, "")[0]
         told = one.operation.value if one.operation else "locate"
         row = found.setdefault(

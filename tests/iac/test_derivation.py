@@ -12,7 +12,7 @@ from fixtures import hosted
 from iac.derive.deployment import derive
 from iac.derive.keys import PURPOSES, is_signing
 from iac.derive.routes import check_disjoint, cron_of, path_regex
-from iac.derive.stores import Buckets, Demand, DerivationError, store_statements
+from iac.derive.stores import Buckets, Demand, DerivationError, needed, store_statements
 from sceau.keys.ports import SIGNING_KEYS, KeyName
 from sceau_schemas.deployment import parse_chalicefile
 
@@ -59,6 +59,30 @@ def test_records_are_marked_as_deleted_and_marks_go_for_good() -> None:
         one.names: one.actions for one in store_statements("x", grants, Buckets(TABLE)) if one.operation == "delete"
     }
     assert deletions == {("records/*/documents/*",): ("s3:DeleteObject",), ("replay/*",): ("s3:DeleteObjectVersion",)}
+
+
+def test_what_another_statement_says_already_is_said_once() -> None:
+    grants = {
+        "journal/log/": ["read", "replace"],
+        "journal/log/tile/": ["create-locked"],
+        "records/": ["list", "read"],
+        "records/*/dossier": ["read"],
+    }
+    whole = list(store_statements("x", grants, Buckets(TABLE)))
+    left = needed(whole)
+    gone = [(one.operation, one.names, one.actions) for one in whole if one not in left]
+    assert gone == [
+        ("create-locked", ("journal/log/tile/*",), ("s3:PutObject",)),
+        ("read", ("records/*/dossier",), ("s3:GetObject", "s3:GetObjectRetention")),
+    ]
+    assert needed(reversed(whole)) == tuple(one for one in reversed(whole) if one in left)
+
+
+def test_a_statement_that_asks_for_less_or_of_another_role_is_not_what_another_says() -> None:
+    locked = list(store_statements("x", {"journal/log/": ["create-locked"]}, Buckets(TABLE)))
+    free = list(store_statements("x", {"journal/log/tile/": ["create"]}, Buckets(TABLE)))
+    other = list(store_statements("y", {"journal/log/tile/": ["create-locked"]}, Buckets(TABLE)))
+    assert needed([*locked, *free, *other]) == (*locked, *(one for one in free if one.operation), *other)
 
 
 def test_every_role_may_ask_the_buckets_that_it_reaches_where_they_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """What `make` needs of a clone before anything is installed."""
-    for name in ("Makefile", "requirements", "tests/clients/clients.mk"):
+    included = re.findall(r"^include (\S+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for name in ("Makefile", "requirements", *included):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, tmp_path / name)
