@@ -108,7 +108,7 @@ def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Bu
 
 
 def needed(statements: Iterable[StoreStatement]) -> tuple[StoreStatement, ...]:
-    """The statements without those that another one of the same role says already: each line left is one that counts."""
+    """The statements without those that another of the same role says already: each one left counts."""
     found: list[StoreStatement] = []
     for one in statements:
         if not any(_says(other, one) for other in found):
