@@ -40,15 +40,15 @@ serve: $(VENV)/.runtime ## serve the local stage without playing the journey
 	@$(BIN)/python -m sceau.cli serve --stage $(STAGE) $(if $(PORT),--port $(PORT))
 
 test: $(VENV)/.dev ## all tests but the slow suites
-	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadgroup $(call results,test)
 
 test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
 	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
 	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
-	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients --ignore tests/iac/packaging
+	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients --ignore tests/iac/packaging $(call results,test-slow)
 
 test-package: $(VENV)/.package ## build both kinds of package twice and run their bytes (apt; as root: runc, umoci, nginx)
-	@$(BIN)/python -m pytest -m slow tests/iac/packaging
+	@$(BIN)/python -m pytest -m slow tests/iac/packaging $(call results,test-package)
 
 validator: build/fhir-validator/target/fhir-offline-validator-1.jar ## build the offline FHIR validator (Java, Maven)
 
@@ -136,6 +136,9 @@ if command -v $(1) >/dev/null || [ -x build/bin/$(1) ] || [ -x "$$(go env GOPATH
 elif ! command -v go >/dev/null; then echo "sceau: Go is not there; install it, or put $(1) on the path" >&2; exit 1; \
 else mkdir -p build/bin && echo "sceau: building $(1), which takes minutes" && GOBIN="$(CURDIR)/build/bin" go install $(2); fi
 endef
+
+# What a run of tests leaves for `sceau evidence`, under the commit that it was of.
+results = --junitxml=build/results/$(1).xml -o junit_suite_name="sceau $$(git describe --always --dirty --abbrev=40 --exclude '*' 2>/dev/null)"
 
 # pip's own report goes to a file: what matters is one sentence.
 define install

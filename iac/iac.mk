@@ -1,8 +1,11 @@
 # Targets of iac/. Included by the Makefile.
-.PHONY: plan test-iac lock-iac
+.PHONY: plan evidence test-iac lock-iac
 
 plan: $(VENV)/.dev ## plan the infrastructure of STAGE and judge it by the controls; WITHOUT_STATE=1: as if nothing were there
 	@$(BIN)/python -m iac.plan --stage $(STAGE) $(if $(WITHOUT_STATE),--without-state)
+
+evidence: $(VENV)/.dev ## for an auditor: what each HDS requirement of STAGE rests on, and what proved it (build/iac/STAGE/evidence.html)
+	@$(BIN)/python -m sceau.cli evidence --stage $(STAGE)
 
 test-iac: $(VENV)/.iac ## the suites of iac/, slow ones too: Terraform (with Go and ../shared), CloudFormation, the controls
 	@$(BIN)/python -m pytest tests/iac --ignore tests/iac/packaging -n 2 --dist loadgroup

@@ -150,6 +150,9 @@ class Premises(_Strict):
         return self
 
 
+Responsibility = Literal["management", "security", "data-protection", "legal", "operations", "support"]
+
+
 class StageSpec(_Strict):
     """One deployment. Nothing that matters has a default."""
 
@@ -176,6 +179,8 @@ class StageSpec(_Strict):
     key_service: KeyServiceSpec
     infrastructure: Infrastructure | None = None
     """What `make plan` makes the host's infrastructure from; only hosts that we have modules for."""
+    responsible: dict[Responsibility, Annotated[str, Field(min_length=1, max_length=200)]] = {}
+    """Who owns what software can't show an auditor (`sceau evidence`): a person or an office."""
     switched_on: dict[str, AwareDatetime] = {}
     """Functions called on demand that may run now, each until a time: nobody forgets to switch one off."""
 

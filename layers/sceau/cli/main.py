@@ -18,6 +18,7 @@ from sceau.audit.log.errors import LogError
 from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
+from sceau.cli.evidence import add_evidence_command
 from sceau.cli.journey import Journey, Step, StepFailed
 from sceau.cli.keys import add_keys_command
 from sceau.cli.local_s3 import s3_of
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str]) -> int:
     add_rules_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_evidence_command(commands, _common, lambda options: load_stage(_settings(options)))
     stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sceau.cli.local_s3 import s3_of
@@ -29,10 +32,11 @@ def add_stage_check(
     )
     common(check)
     check.add_argument("stage", metavar="NAME", help="a stage of the chalicefile")
-    check.set_defaults(run=lambda options: _run(load(options)))
+    check.add_argument("--report", type=Path, help="write what was found there too, as JSON, for `sceau evidence`")
+    check.set_defaults(run=lambda options: _run(load(options), options.report))
 
 
-def _run(stage: Stage) -> int:
+def _run(stage: Stage, written: Path | None) -> int:
     with ExitStack() as stack:
         spec = stage.spec.store
         if stage.spec.folder is not None:
@@ -41,7 +45,26 @@ def _run(stage: Stage) -> int:
                 raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
             if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
                 stack.enter_context(s3_of(stage, folder))  # nobody serves the stage now
-        return report(stage.properties())
+        found: list[Finding] = []
+        try:
+            return report(_kept(stage.properties(), found))
+        finally:
+            if written is not None:
+                write_report(written, stage.name, found)
+
+
+def _kept(findings: Iterable[Finding], found: list[Finding]) -> Iterator[Finding]:
+    for finding in findings:
+        found.append(finding)
+        yield finding
+
+
+def write_report(path: Path, stage: str, findings: Iterable[Finding]) -> None:
+    """What a check found, as `sceau evidence` reads it (docs/formats/evidence.md)."""
+    told = [{"name": one.name, "held": one.held, "seen": one.seen} for one in findings]
+    content = {"format": 1, "stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds"), "findings": told}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 def report(findings: Iterable[Finding]) -> int:
