@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 MAJORITY_YEARS: Final = 18
@@ -38,13 +38,18 @@ def may_be_minor(birth_date: str | None, now: datetime) -> bool:
 
 
 def paris_date(now: datetime) -> date:
-    """The day in Paris: majority comes at midnight there (choice: the overseas territories keep other times).
+    """The day in Paris: majority comes at midnight there (choice: the overseas territories keep other times)."""
+    return paris_time(now).date()
+
+
+def paris_time(now: datetime) -> datetime:
+    """What clocks in Paris show, with their offset.
 
     Summer time from the last Sunday of March to that of October, both at 01:00 UTC (directive 2000/84/CE).
     """
     moment = now.astimezone(UTC)
     start, end = _last_sunday(moment.year, _MARCH), _last_sunday(moment.year, _OCTOBER)
-    return (moment + timedelta(hours=2 if start <= moment < end else 1)).date()
+    return moment.astimezone(timezone(timedelta(hours=2 if start <= moment < end else 1)))
 
 
 def _last_sunday(year: int, month: int) -> datetime:

@@ -118,6 +118,8 @@ class Decision:
 
     def _on_record(self) -> Reason:
         act, actor, record = self._act, self._actor, self._record
+        if act is Act.COUNT_REVIEWS:
+            return Reason.ALLOWED_FIGURES
         if act in REVIEWING:
             return Reason.ALLOWED_STRUCTURE if actor.structures else Reason.DENIED_NOT_NAMED
         if actor.kind in _OF_ONE_RECORD and actor.record_id is None:

@@ -49,6 +49,7 @@ class Act(StrEnum):
     READ_NOTICES = "read-notices"
     READ_REVIEW_QUEUE = "read-review-queue"  # a structure's emergency accesses
     REVIEW = "review"
+    COUNT_REVIEWS = "count-reviews"  # counts and ages, never who
 
 
 class ActorKind(StrEnum):
@@ -141,6 +142,7 @@ class Actor:
     professional: Identifier | None = None
     profession: str | None = None  # TRE_G15 code, e.g. 10 = médecin
     display: str | None = None  # for the trace only: never decides
+    structure_display: str | None = None  # likewise
     role: str | None = None  # TRE_R85 code, e.g. 330 = coordonnateur de parcours
     sectors: frozenset[str] = frozenset()  # TRE_R02 codes, e.g. SA66 = service de prévention et de santé au travail
     specialties: frozenset[str] = frozenset()  # TRE_R38 codes, e.g. SM25 = médecine du travail
@@ -217,6 +219,7 @@ class Reason(StrEnum):
     ALLOWED_COLLECTING = "allowed.collecting"
     ALLOWED_NAMED = "allowed.named"
     ALLOWED_STRUCTURE = "allowed.structure"
+    ALLOWED_FIGURES = "allowed.figures"
     DENIED_SCOPE = "denied.scope"
     DENIED_ACTOR = "denied.actor"
     DENIED_OTHER_RECORD = "denied.other-record"
