@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import MAXYEAR, UTC, date, datetime, timedelta, timezone
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 MAJORITY_YEARS: Final = 18
@@ -11,6 +11,9 @@ MAJORITY_YEARS: Final = 18
 
 NOTICE_AFTER: Final = timedelta(weeks=2)
 """CSP R. 1111-53: without an announcement the patient is then told, in neutral words, to see a professional."""
+
+CARE_HISTORY_MONTHS: Final = 24
+"""Reimbursements stand in the record for so long (the insurer's rolling feed, CNAM-HR)."""
 
 _MARCH, _OCTOBER, _DECEMBER = 3, 10, 12
 
@@ -25,6 +28,19 @@ def visible_from(deposited: datetime) -> datetime:
     if year > MAXYEAR:
         return datetime.max.replace(tzinfo=UTC)
     return deposited.replace(year=year, month=month, day=min(deposited.day, calendar.monthrange(year, month)[1]))
+
+
+def months_before(day: date, months: int) -> date:
+    """The same day so many months before; a month without that day ends on its last one."""
+    year, month = divmod(day.year * _DECEMBER + day.month - 1 - months, _DECEMBER)
+    if year < MINYEAR:
+        return date.min
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def fallen_out(covers_until: date, now: datetime) -> bool:
+    """Whether all that a care history tells of is older than what the record keeps. `covers_until`: its last day."""
+    return covers_until < months_before(paris_date(now), CARE_HISTORY_MONTHS)
 
 
 def is_surely_minor(birth_date: str | None, now: datetime) -> bool:

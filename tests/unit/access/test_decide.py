@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sceau.access.acts import RULES as ACTS, may_ask
-from sceau.access.decide import PATIENT_TYPES, Decision
+from sceau.access.decide import Decision
+from sceau.access.document_types import PATIENT_TYPES
 from sceau.access.model import (
     Act,
     Actor,
