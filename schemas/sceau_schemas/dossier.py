@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Id = Annotated[str, Field(pattern=r"^[a-z2-7]{26}$")]
 Millis = Annotated[int, Field(ge=0)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -72,6 +73,7 @@ class EntryFacts(Stored):
     depositor_structures: tuple[StoredIdentifier, ...] = ()
     deposited: Millis | None = None
     holders_own: bool = False
+    covers_until: Day | None = None  # a care history's last day
 
 
 class EntryRow(Stored):
@@ -93,6 +95,8 @@ class EntryRow(Stored):
     depositor_structures: tuple[StoredIdentifier, ...] = ()
     replaces: tuple[Id, ...] = ()
     holders_own: bool = False  # its author is the record's holder
+    covers: tuple[Day, Day] | None = None  # a care history's first and last day
+    fallen_out: bool = False  # a care history that another replaced: its bytes are no part of the record any more
     terms: dict[str, tuple[str, ...]] = {}
 
     def facts(self) -> EntryFacts:
@@ -109,6 +113,7 @@ class EntryRow(Stored):
             depositor_structures=self.depositor_structures,
             deposited=first.updated if hidden_for_a_time else None,
             holders_own=self.holders_own,
+            covers_until=self.covers[1] if self.covers else None,
         )
 
 

@@ -106,6 +106,12 @@ class MemoryStore:
             self._entries[name] = _Entry(bytes(data), tag, None, self._clock())
             return tag
 
+    def spoil(self, name: str) -> None:
+        """Alter an object, lock or not: as somebody at the disk could, and no code of ours."""
+        with self._lock:
+            entry = self._get(name)
+            self._entries[name] = replace(entry, data=entry.data[:-1] + bytes([entry.data[-1] ^ 1]))
+
     def _get(self, name: str) -> _Entry:
         entry = self._entries.get(check_name(name))
         if entry is None:

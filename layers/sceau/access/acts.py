@@ -73,6 +73,7 @@ RULES: dict[Act, Rule] = {
     Act.READ_NOTICES: _rule("Communication.s", *_READER),
     Act.READ_REVIEW_QUEUE: _rule("Communication.s", ActorKind.SOFTWARE),
     Act.REVIEW: _rule("Communication.u", ActorKind.SOFTWARE),
+    Act.COUNT_REVIEWS: _rule("ReviewQueue.s", ActorKind.OPERATIONS),
 }
 
 FEEDING = frozenset({Act.PUBLISH, Act.REPLACE})
@@ -109,7 +110,8 @@ LIFE = frozenset(
 ALWAYS_READ = frozenset({Act.READ_STATUS, Act.READ_TRACES, Act.READ_CONSENTS, Act.READ_NOTICES})
 """What the holder sees whatever became of the record (CSP L. 1111-19)."""
 
-REVIEWING = frozenset({Act.READ_REVIEW_QUEUE, Act.REVIEW})
+REVIEWING = frozenset({Act.READ_REVIEW_QUEUE, Act.REVIEW, Act.COUNT_REVIEWS})
+"""Of a structure, or of the stage: no record is asked."""
 
 
 def may_ask(act: Act, actor: Actor) -> Verdict | None:

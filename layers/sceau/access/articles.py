@@ -53,6 +53,7 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
         "a professional records the holder's consent, for themselves or a colleague", "CSP L. 1111-17 II; EX_0.3-1010"
     ),
     Reason.ALLOWED_NAMED: Article("whom the holder's decision names", "CSP L. 1111-16, L. 1111-19"),
+    Reason.ALLOWED_FIGURES: Article("operations see counts and ages of emergency accesses, never who", "[choice]"),
     Reason.ALLOWED_STRUCTURE: Article("a structure reviews its own emergency accesses", "CSP R. 1111-48 [choice]"),
     Reason.DENIED_SCOPE: Article("the token's scope does not cover it", "SMART App Launch 2"),
     Reason.DENIED_ACTOR: Article(
@@ -95,6 +96,11 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     Reason.DENIED_LABELS_TOGETHER: Article("MASQUE_PS and INVISIBLE_PATIENT together", "EX_2.1-1050"),
     Reason.DENIED_NOT_MINOR: Article("only a minor's documents are kept from representatives", "EX_2.1-1050"),
     Reason.DENIED_SECRET: Article("a connexion secrète deposits with this label alone", "EX_2.1-1050"),
+    Reason.DENIED_OPPOSED_ACT: Article("the care history tells of what a minor opposed", "CSP R. 1111-33"),
+    Reason.DENIED_FALLEN_OUT: Article(
+        "a care history covers 24 months, and each replaces the one before",
+        "CSP R. 1111-42; secondary sources",
+    ),
     Reason.DENIED_REHIDING: Article(
         "what was shown is not hidden again", "IG4DMP TD3.3b names it rendre visible [choice]"
     ),

@@ -15,7 +15,9 @@ from datetime import datetime
 from typing import Final
 
 from sceau.access.acts import ALWAYS_READ, CHANGING, DECIDING, FEEDING, LIFE, READING, REVIEWING, may_ask
+from sceau.access.care_history import has_fallen_out, opposed
 from sceau.access.clocks import is_surely_minor
+from sceau.access.document_types import INSURER_TYPES, PATIENT_TYPES
 from sceau.access.labels import INVISIBLE_PATIENT, MASKED, awaits_announcement, deposit, hidden_from_holder
 from sceau.access.matrix import Cell, Rules
 from sceau.access.model import (
@@ -40,15 +42,6 @@ from sceau.access.standing import (
     is_medecin_traitant,
     special_of,
 )
-
-INSURER_TYPES: Final = frozenset({"REMB"})
-"""Document types that only the insurer feeds (CSP R. 1111-42, reimbursement data; type REMB of JDV_J07)."""
-
-PATIENT_TYPES: Final = frozenset(
-    {f"DOCPAT{number:02}" for number in range(1, 11)}
-    | {"EXPPAT_1", "EXPPAT_2", "EXPPAT_3", "74465-6", "FICHE-CONTACTS", "CONTACTS-URGENCE"}
-)
-"""Types of the holder's own documents (CSP R. 1111-42): what patients deposit, directives, emergency contacts."""
 
 _HOLDER: Final = frozenset({ActorKind.PATIENT, ActorKind.REPRESENTATIVE})
 _OF_ONE_RECORD: Final = _HOLDER | {ActorKind.PROFESSIONAL}
@@ -118,6 +111,8 @@ class Decision:
 
     def _on_record(self) -> Reason:
         act, actor, record = self._act, self._actor, self._record
+        if act is Act.COUNT_REVIEWS:
+            return Reason.ALLOWED_FIGURES
         if act in REVIEWING:
             return Reason.ALLOWED_STRUCTURE if actor.structures else Reason.DENIED_NOT_NAMED
         if actor.kind in _OF_ONE_RECORD and actor.record_id is None:
@@ -275,6 +270,8 @@ class Decision:
     def _fed(self, document: DocumentFacts) -> Reason:
         if self._act is Act.REPLACE:
             return Reason.DENIED_DELETED if document.status == _DELETED else Reason.ALLOWED_FEEDING
+        if document.type_code in INSURER_TYPES and opposed(self._record, document, self._now):
+            return Reason.DENIED_OPPOSED_ACT
         denied = deposit(self._actor, self._record, document.labels, self._rules.settings, self._now)
         return denied or Reason.ALLOWED_FEEDING
 
@@ -288,9 +285,18 @@ class Decision:
         """A trace of a document is shown to whom the document may be, deleted or not (CSP R. 1111-43)."""
         return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
 
-    def _seen_by_holder(self, document: DocumentFacts) -> Reason:
+    def _gone(self, document: DocumentFacts) -> Reason | None:
+        """Why nobody reads a document any more: deleted, or a care history whose months fell out."""
         if document.status == _DELETED:
             return Reason.DENIED_DELETED
+        if document.type_code in INSURER_TYPES and has_fallen_out(document, self._now):
+            return Reason.DENIED_FALLEN_OUT
+        return None
+
+    def _seen_by_holder(self, document: DocumentFacts) -> Reason:
+        gone = self._gone(document)
+        if gone is not None:
+            return gone
         return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
 
     def _holders_change(self, document: DocumentFacts) -> Reason:
@@ -306,8 +312,9 @@ class Decision:
         return self._whole
 
     def _seen_by_professional(self, document: DocumentFacts) -> Reason:
-        if document.status == _DELETED:
-            return Reason.DENIED_DELETED
+        gone = self._gone(document)
+        if gone is not None:
+            return gone
         cell = self._cells.get(document.type_code, Cell.UNKNOWN)
         if cell is not Cell.ALLOW:
             return Reason.DENIED_MATRIX if cell is Cell.DENY else Reason.DENIED_MATRIX_UNKNOWN

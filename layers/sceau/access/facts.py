@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from sceau.access.clocks import paris_date
+from sceau.access.labels import INVISIBLE_REPRESENTATIVES
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
 from sceau_schemas.dossier import DossierHead, EntryFacts, EntryRow, StoredConsent, StoredIdentifier
 
+_LONGEST_STAY: Final = 400
 PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
 """The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
 
@@ -66,7 +69,31 @@ def document_facts(stored: EntryRow | EntryFacts) -> DocumentFacts:
         depositor_structures=identifiers(facts.depositor_structures),
         deposited=None if facts.deposited is None else _instant(facts.deposited),
         holders_own=facts.holders_own,
+        covers_until=date.fromisoformat(facts.covers_until) if facts.covers_until else None,
     )
+
+
+def kept_secret(rows: Iterable[EntryRow]) -> frozenset[tuple[date, Identifier]]:
+    """On which days who acted in what is kept from a minor's representatives: authors, on the days of the act.
+
+    The days are the period of the entry (a stay's all, 400 at most), or of its creation where it gives none.
+    """
+    found: set[tuple[date, Identifier]] = set()
+    for row in rows:
+        if row.now.status != "entered-in-error" and INVISIBLE_REPRESENTATIVES in {one.code for one in row.now.labels}:
+            who = identifiers((*row.author_structures, *row.author_professionals))
+            found |= {(day, one) for day in _days_of(row) for one in who}
+    return frozenset(found)
+
+
+def _days_of(row: EntryRow) -> Iterable[date]:
+    terms = row.terms.get("period") or row.terms.get("creation") or ()
+    for low, _, high in (term.partition("/") for term in terms):
+        first, last = (paris_date(_instant(int(one))) if one else None for one in (low, high))
+        start = first or last
+        if start is not None:
+            length = (last - start).days if first and last else 0
+            yield from (start + timedelta(days=number) for number in range(min(length, _LONGEST_STAY) + 1))
 
 
 def identifiers(stored: Iterable[StoredIdentifier]) -> frozenset[Identifier]:

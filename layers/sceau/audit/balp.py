@@ -16,7 +16,7 @@ from sceau.audit import shapes
 from sceau.audit.facts import (
     Client,
     Coding,
-    Emergency,
+    Entered,
     Entity,
     EventFacts,
     Identifier,
@@ -218,21 +218,21 @@ def _token_request(facts: EventFacts) -> Json:
         "patient": f"Patient/{facts.record_id}" if facts.record_id else None,
         "structure": _pair(facts.structure.identifier) if facts.structure else None,
         "request-id": facts.request_id,
-        **_emergency(facts.emergency),
+        **_entered(facts.entered),
     }
     details = [{"type": name, "valueString": value} for name, value in known.items() if value]
     entity = _request_entity(kept_token_request(_request(facts), facts.server.origin))
     return entity | ({"detail": details} if details else {})
 
 
-def _emergency(emergency: Emergency | None) -> dict[str, str | None]:
-    if emergency is None:
+def _entered(entered: Entered | None) -> dict[str, str | None]:
+    if entered is None:
         return {}
     return {
-        "mode": emergency.mode,
-        "mode-until": _instant(emergency.until),
-        "mode-reason": hide_ins(_text(emergency.reason, _LONGEST_REASON)) or None,
-        "declaration": emergency.declaration,
+        "mode": entered.mode,
+        "mode-until": _instant(entered.until) if entered.until else None,
+        "mode-reason": hide_ins(_text(entered.reason, _LONGEST_REASON)) or None,
+        "declaration": entered.declaration,
     }
 
 

@@ -202,4 +202,16 @@ SHAPES: Final[dict[AuditAct, Shape]] = {
     AuditAct.PATCH: _write("patch"),
     AuditAct.READ_HISTORY: _read(interaction("history-instance")),
     AuditAct.QUERY_CONSENTS: _query(),
+    AuditAct.QUERY_NOTICES: _query(),
+    AuditAct.QUERY_REVIEWS: _query(),
+    AuditAct.COUNT_REVIEWS: _query(),
+    # Nothing rests of it but this event: it is no update, which a version of the record would have to carry.
+    AuditAct.REVIEW: Shape(
+        type=REST,
+        subtypes=(interaction("operation"),),
+        action="E",
+        client=SOURCE_ROLE,
+        server=DESTINATION_ROLE,
+        user=AUTHOR,
+    ),
 }

@@ -43,7 +43,7 @@ OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 SAMU = _structure("samu")
 
-_PHYSICIANS_SCOPES = ("user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = ("user/Communication.s", "user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
 
 CLIENTS = (
     DevelopmentClient(
@@ -89,11 +89,20 @@ CLIENTS = (
         ("samu-rp",),
     ),
     DevelopmentClient(
+        "other-hospital-review",
+        "Revue des accès en urgence de l'autre hôpital d'essai",
+        ClientKind.SOFTWARE,
+        ("system/Communication.us",),
+        (OTHER_HOSPITAL,),
+    ),
+    DevelopmentClient("operations", "Exploitation d'essai", ClientKind.OPERATIONS, ("ops/ReviewQueue.s",)),
+    DevelopmentClient(
         "patient-app",
         "Application d'essai",
         ClientKind.PATIENT_APP,
         (
             "patient/AuditEvent.rs",
+            "patient/Communication.s",
             "patient/Consent.crus",
             "patient/DocumentReference.crus",
             "patient/List.rs",
@@ -131,6 +140,8 @@ ACTORS = {
         DevelopmentActor("general-practitioner", "practice", "general_practitioner"),
         DevelopmentActor("emergency-physician", "other-hospital", "emergency_physician"),
         DevelopmentActor("regulator", "samu", "regulator"),
+        DevelopmentActor("reviewer", "other-hospital-review"),
+        DevelopmentActor("operations", "operations"),
     )
 }
 """Those as whom `sceau token` fetches a token, and the journey's cast."""

@@ -151,7 +151,7 @@ def _structure(actor: Actor) -> Structure | None:
     # Of a client that works for several, the first.
     if not actor.structures:
         return None
-    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value))
+    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value), actor.structure_display)
 
 
 def _traced(request: Request) -> TracedRequest:

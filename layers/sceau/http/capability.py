@@ -117,6 +117,9 @@ def _parameters(name: str) -> list[Json]:
         own = [{"name": parameter, "type": "token"} for parameter in TOKEN_PARAMETERS]
         own += [{"name": parameter, "type": "string"} for parameter in STRING_PARAMETERS]
         return [{"name": "date", "type": "date"}, {"name": "patient.identifier", "type": "token"}, *own]
+    if name == "Communication":
+        own = [{"name": parameter, "type": "token"} for parameter in ("category", "status", "patient.identifier")]
+        return [{"name": "patient", "type": "reference"}, {"name": "sent", "type": "date"}, *own]
     if name == "Patient":
         return [{"name": "identifier", "type": "token", "documentation": "INS, as system|value; required"}]
     return [{"name": "patient", "type": "reference"}, {"name": "patient.identifier", "type": "token"}]

@@ -18,7 +18,8 @@ from sceau.envelope.messages import Envelope
 from sceau.fhir.consents import GrantRequest, OpeningRequest, consent as consent_resource, parse_consent
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import parse_resource
-from sceau.fhir.resources import etag, etag_matches, last_modified, searchset
+from sceau.fhir.resources import etag, etag_matches, last_modified
+from sceau.fhir.searchset import searchset
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler

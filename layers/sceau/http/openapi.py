@@ -128,6 +128,18 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         "ITI-81: who did what on one's record", (*_SEARCHING, 422), search="AuditEvent"
     ),
     ("GET", "/fhir/AuditEvent/{resource_id}"): _Operation("Read one event", (200, 404, 406)),
+    ("GET", "/fhir/Communication"): _Operation(
+        "Notices of a record; a structure's emergency accesses", (*_SEARCHING, 422), search="Communication"
+    ),
+    ("POST", "/fhir/Communication/{resource_id}/$review"): _Operation(
+        "An emergency access was reviewed", (200, 404, 406, 422)
+    ),
+    ("GET", "/ops/emergency-reviews"): _Operation(
+        "Counts and ages of emergency accesses that wait for their review",
+        (200, 422),
+        search="emergency-reviews",
+        produces=(JSON,),
+    ),
     ("GET", "/openapi.json"): _Operation("This description", public=True, produces=(JSON,)),
     ("GET", "/openapi.html"): _Operation("This description as a page", public=True, produces=(_JSON_HTML,)),
 }
@@ -229,6 +241,11 @@ def _search_parameters(resource: str) -> list[dict[str, Any]]:
     if resource == "DocumentReference_condition":
         of_the_document = _parameter("identifier", "Of the document, as system|value", required=True)
         return [of_the_document, *_search_parameters("Consent")]
+    if resource == "Communication":
+        names = ("patient", "patient.identifier", "sent", "category", "status")
+        return [_parameter(name, "Notices, derived when they are read") for name in names]
+    if resource == "emergency-reviews":
+        return [_parameter("date", "When they were declared"), _parameter("status", "in-progress, completed")]
     if resource == "Patient":
         return [_parameter("identifier", "INS, as system|value", required=True)]
     return [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]

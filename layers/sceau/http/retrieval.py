@@ -15,11 +15,11 @@ from sceau.fhir.resources import (
     as_seen,
     binary,
     etag,
-    searchset,
     submission_set,
 )
 from sceau.fhir.search.criteria import Query
 from sceau.fhir.search.run import run, search
+from sceau.fhir.searchset import searchset
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.capability import capability_statement

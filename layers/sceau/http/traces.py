@@ -6,39 +6,27 @@ An event is shown by its exact stored bytes: they are what was committed to. Wha
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 
-from sceau.access.facts import record_facts
-from sceau.access.model import Act, RecordFacts
-from sceau.audit.errors import EventDamaged, EventLocked
+from sceau.access.model import Act, ActorKind
 from sceau.audit.facts import AuditAct, Entity
-from sceau.audit.journal import JournalEvent, JournalReader
-from sceau.envelope.batch import BatchOpener
-from sceau.envelope.messages import Envelope
-from sceau.fhir.outcome import FhirError, Problem, bad_request, operation_outcome, unprocessable
-from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
-from sceau.fhir.search.paging import PageCaller
+from sceau.fhir.outcome import FhirError, Problem, bad_request, operation_outcome
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
-from sceau.http.log import LogEvent, log
+from sceau.http.event_reading import ReadEvent, TraceReader, page_caller
 from sceau.http.message import FHIR_JSON, Answer
 from sceau.http.negotiation import is_strict, require_json_answer
+from sceau.http.notices import Notices
+from sceau.http.periods import period
 from sceau.http.refusals import not_found
+from sceau.http.reviews import Reviews
 from sceau.http.runtime import Runtime
-from sceau.http.seeing import hidden_entries
-from sceau.keys.ports import KeyName
 from sceau.records.commits import Commits
-from sceau.records.dossier import Dossier
-from sceau.records.ids import record_id, split_document_id
-from sceau.records.repository import Records
-from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS, AuditEvent, matches
-
-LONGEST_PERIOD = timedelta(days=31)
-"""Longest period of one query: until the log's index exists, events are found by listing the stage's days."""
+from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS, matches
 
 DEFAULT_COUNT = 50
 MOST = 200
@@ -70,11 +58,9 @@ class Traces:
     """The use cases. Each takes a `Call` and gives an `Answer`; what it raises, the wrapper maps."""
 
     def __init__(self, built: Built) -> None:
-        self._built = built
-        runtime = built.runtime
-        self._records = Records(runtime.store, Envelope(runtime.keys))
-        opener = BatchOpener(runtime.keys, KeyName.JOURNAL, clock=runtime.clock)
-        self._reader = JournalReader(runtime.store, opener)
+        self._reader = TraceReader(built)
+        self._notices = Notices(self._reader)
+        self._reviews = Reviews(self._reader)
 
     def find(self, call: Call) -> Answer:
         """ITI-81: the events of the holder's record in a period, newest first, refusals included."""
@@ -82,68 +68,47 @@ class Traces:
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
         query = self._query(call)
-        dossier, facts = self._load(call)
+        dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
         call.trace()
-        damaged: list[Problem] = []
-        found = list(islice(self._events(call, dossier, facts, query, damaged), query.count + 1))
+        events = self._reader.events(call)
+        visible = self._reader.sight(call, dossier, facts)
+        of_record = events.of_record(facts.record_id, query.start, query.end, after=query.after, newest_first=True)
+        asked_for = (one for one in of_record if matches(one.said, query.filters) and visible(one.said))
+        found = list(islice(asked_for, query.count + 1))
         page = found[: query.count]
         links = [("self", self._link(call, query, query.after))]
         if len(found) > len(page):
-            links.append(("next", self._link(call, query, page[-1].event_id)))
+            links.append(("next", self._link(call, query, page[-1].stored.event_id)))
         completed = dossier.commits if dossier else Commits()
-        return Answer(
-            200, _searchset(page, links, self._built.runtime.origin, completed, (*query.warnings, *damaged)), FHIR_JSON
-        )
+        warnings = (*query.warnings, *events.damaged)
+        return Answer(200, _searchset(page, links, self._reader.origin, completed, warnings), FHIR_JSON)
 
     def read(self, call: Call) -> Answer:
         """One event of the holder's record, by its id: its exact bytes."""
         call.begin(AuditAct.READ)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
-        dossier, facts = self._load(call)
+        dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
-        event = self._reader.read(call.record_id or "", call.request.path_parameters["resource_id"])
-        if not self._visible(call, dossier, facts)(AuditEvent.model_validate_json(event.data)):
+        event_id = call.request.path_parameters["resource_id"]
+        event = self._reader.events(call).whole(facts.record_id, event_id)
+        if not self._reader.sight(call, dossier, facts)(event.said):
             raise not_found()
-        call.trace(data=Entity(reference=f"AuditEvent/{event.event_id}"))
-        return Answer(200, event.data, FHIR_JSON)
+        call.trace(data=Entity(reference=f"AuditEvent/{event_id}"))
+        return Answer(200, event.stored.data, FHIR_JSON)
 
-    def _load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
-        loaded = self._records.load(call.record_id or "")
-        dossier = loaded.dossier if loaded else None
-        call.dossier_version = dossier.head.version if dossier else 0
-        return dossier, record_facts(call.record_id or "", dossier.head if dossier else None)
+    def find_notices(self, call: Call) -> Answer:
+        """Notices of the record, for its holder and the médecin traitant; for a structure, its emergency accesses."""
+        return self._reviews.queue(call) if call.actor.kind is ActorKind.SOFTWARE else self._notices.find(call)
 
-    def _events(
-        self, call: Call, dossier: Dossier | None, facts: RecordFacts, query: _Query, damaged: list[Problem]
-    ) -> Iterator[JournalEvent]:
-        """What is asked for, newest first.
+    def review(self, call: Call) -> Answer:
+        """A structure's responsible person has reviewed an emergency access."""
+        return self._reviews.review(call)
 
-        An event that does not pass its checks is not shown, and said to be there: one must not hide all others.
-        """
-        visible = self._visible(call, dossier, facts)
-        ids = self._reader.event_ids(facts.record_id, query.start, query.end, after=query.after, newest_first=True)
-        for event_id in ids:
-            try:
-                event = self._reader.read(facts.record_id, event_id)
-            except EventDamaged:
-                log(LogEvent.DAMAGED, request=call.request.request_id, error=f"event {event_id}")
-                damaged.append(Problem("exception", f"event {event_id} does not pass its integrity checks"))
-                continue
-            except EventLocked:
-                log(LogEvent.KEY_GONE, request=call.request.request_id, error=f"event {event_id}")
-                damaged.append(Problem("exception", f"event {event_id} is sealed under a key that is gone"))
-                continue
-            parsed = AuditEvent.model_validate_json(event.data)
-            if matches(parsed, query.filters) and visible(parsed):
-                yield event
-
-    def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> _Visible:
-        """The same decision as on documents: an event about an entry that the caller can't see is not shown."""
-        if dossier is None:
-            return _Visible(frozenset())
-        return _Visible(hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
+    def review_figures(self, call: Call) -> Answer:
+        """Counts and ages of a stage's emergency accesses, for operations."""
+        return self._reviews.figures(call)
 
     def _query(self, call: Call) -> _Query:
         pairs = call.request.query_pairs()
@@ -153,13 +118,13 @@ class Traces:
                 raise bad_request("page stands alone")
             return self._opened(call, pages[0])
         filters, warnings = [], []
-        period: list[str] = []
+        dates: list[str] = []
         count = DEFAULT_COUNT
         for name, value in pairs:
             if name == "date":
-                period.append(value)
+                dates.append(value)
             elif name in ("patient", "patient.identifier"):
-                self._same_patient(call, name, value)
+                self._reader.same_patient(call, name, value)
             elif name == "_count":
                 count = _count(value)
             elif name in TOKEN_PARAMETERS or name in STRING_PARAMETERS:
@@ -170,16 +135,8 @@ class Traces:
                 )
         if warnings and is_strict(call.request):
             raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
-        start, end = _period(period, call.now)
+        start, end = period("date", dates, call.now)
         return _Query(start, end, tuple(filters), count, tuple(warnings))
-
-    def _same_patient(self, call: Call, name: str, value: str) -> None:
-        system, bar, number = value.partition("|")
-        named = record_id(self._built.pseudonym_key, system, number) if bar else value.removeprefix("Patient/")
-        if not bar and name == "patient.identifier":
-            raise bad_request("patient.identifier: expected system|value", name)
-        if named != call.record_id:
-            raise not_found("denied.other-record")
 
     def _link(self, call: Call, query: _Query, after: str | None) -> str:
         content = {
@@ -189,11 +146,10 @@ class Traces:
             "count": query.count,
             "after": after,
         }
-        token = self._built.page_seal.seal(content, "AuditEvent", _caller(call), now=call.now)
-        return f"{self._built.runtime.origin}/fhir/AuditEvent?page={token}"
+        return self._reader.page_link(call, "/fhir/AuditEvent", "AuditEvent", content)
 
     def _opened(self, call: Call, token: str) -> _Query:
-        content = self._built.page_seal.open(token, "AuditEvent", _caller(call), now=call.now)
+        content = self._reader.page_seal.open(token, "AuditEvent", page_caller(call), now=call.now)
         return _Query(
             datetime.fromisoformat(content["start"]),
             datetime.fromisoformat(content["end"]),
@@ -203,62 +159,14 @@ class Traces:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Visible:
-    hidden: frozenset[str]
-
-    def __call__(self, event: AuditEvent) -> bool:
-        return not any(self._concerns_hidden(entity.what.reference) for entity in event.entity if entity.what)
-
-    def _concerns_hidden(self, reference: str | None) -> bool:
-        pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
-        return pair is not None and pair[1] in self.hidden
-
-
-def _caller(call: Call) -> PageCaller:
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")
-
-
 def _count(value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value[:9]) > 0):
         raise bad_request("_count: expected a number, 1 or more", "_count")
     return min(int(value[:9]), MOST)
 
 
-def _period(values: Sequence[str], now: datetime) -> tuple[datetime, datetime]:
-    """The period that the `date` values bound, from its first to behind its last millisecond. Raises FhirError."""
-    low, high = -1, LAST_MILLISECOND
-    for value in values:
-        try:
-            bound = parse_bound(value, now=now)
-        except (ValueError, OverflowError):
-            raise bad_request("date: expected a date or dateTime with a prefix such as ge or lt", "date") from None
-        match bound.prefix:
-            case "eq":
-                low, high = max(low, bound.low), min(high, bound.high)
-            case "ge":
-                low = max(low, bound.low)
-            case "gt" | "sa":
-                low = max(low, bound.high + 1)
-            case "le":
-                high = min(high, bound.high)
-            case "lt" | "eb":
-                high = min(high, bound.low - 1)
-            case _:
-                raise bad_request("date: takes eq, ge, gt, sa, le, lt and eb here", "date")
-    if low < 0:
-        raise unprocessable("date: a period with a beginning is required, such as date=ge2026-11-01", "date")
-    # No event is of the future; the clocks of two processes may differ by a moment.
-    soon = millis(now) + 1000
-    start = EPOCH + timedelta(milliseconds=min(low, soon))
-    end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
-    if end - start > LONGEST_PERIOD:
-        raise unprocessable(f"date: a period has at most {LONGEST_PERIOD.days} days", "date")
-    return start, max(start, end)
-
-
 def _searchset(
-    events: Sequence[JournalEvent],
+    events: Sequence[ReadEvent],
     links: Sequence[tuple[str, str]],
     origin: str,
     completed: Container[str],
@@ -276,10 +184,10 @@ def _searchset(
     return head[:-1].encode() + b',"entry":[' + b",".join(entries) + b"]}"
 
 
-def _entry(event: JournalEvent, origin: str, completed: Container[str]) -> bytes:
-    around: dict[str, object] = {"fullUrl": f"{origin}/fhir/AuditEvent/{event.event_id}", "search": {"mode": "match"}}
-    parsed = AuditEvent.model_validate_json(event.data)
-    announced = parsed.action in _WRITES and parsed.outcome == "0" and parsed.outcome_desc != _REPEATED
-    if announced and event.event_id not in completed:
+def _entry(event: ReadEvent, origin: str, completed: Container[str]) -> bytes:
+    own_id, said = event.stored.event_id, event.said
+    around: dict[str, object] = {"fullUrl": f"{origin}/fhir/AuditEvent/{own_id}", "search": {"mode": "match"}}
+    announced = said.action in _WRITES and said.outcome == "0" and said.outcome_desc != _REPEATED
+    if announced and own_id not in completed:
         around["extension"] = [{"url": COMPLETED, "valueBoolean": False}]
-    return json.dumps(around, separators=(",", ":"))[:-1].encode() + b',"resource":' + event.data + b"}"
+    return json.dumps(around, separators=(",", ":"))[:-1].encode() + b',"resource":' + event.stored.data + b"}"

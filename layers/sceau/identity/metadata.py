@@ -11,6 +11,7 @@ from sceau.identity.settings import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Identity
 
 _AUTHENTICATION = ["private_key_jwt"]
 _SCOPES = [
+    "ops/ReviewQueue.s",
     "patient/AuditEvent.s",
     "patient/Communication.s",
     "patient/Consent.cus",

@@ -198,6 +198,7 @@ def actor_of(token: AccessTokenClaims) -> Actor:
         record_id=iua.person_id,
         structures=tuple(_parsed(text) for text in own.structures),
         display=iua.subject_name,
+        structure_display=iua.subject_organization,
         role=own.role,
         sectors=frozenset(own.sectors),
         specialties=frozenset(own.specialties),

@@ -115,7 +115,7 @@ class Dossier:
             commits,
             PackedTable.of(EntryRow, entries),
             PackedTable.of(SetRow, sets),
-            clear_part(sorted(row.document.object_name for row, _ in entries)),
+            clear_part(sorted(row.document.object_name for row, _ in entries if not row.fallen_out)),
             b"".join([_hash(one) + decode_id(row.id) for row in rows for one in row.identifiers]),
         )
 
@@ -170,6 +170,16 @@ class Dossier:
             raise KeyError(row.id)
         names = set(self.object_names) - {before.document.object_name} | {row.document.object_name}
         return replace(self, entries=self.entries.replaced(row), clear=clear_part(sorted(names)))
+
+    def with_fallen_entry(self, row: EntryRow) -> Dossier:
+        """An existing entry with new values, whose document the record reaches no more: `upkeep` sweeps it.
+
+        Raises KeyError, ValueError when the row does not say so.
+        """
+        if not row.fallen_out:
+            raise ValueError("an entry without its document says so")
+        names = (name for name in self.object_names if name != row.document.object_name)
+        return replace(self, entries=self.entries.replaced(row), clear=clear_part(names))
 
     def _claimed(self, owner: str, identifiers: Iterable[StoredIdentifier]) -> bytes:
         own, claimed = decode_id(owner), list[bytes]()

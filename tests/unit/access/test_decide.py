@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sceau.access.acts import RULES as ACTS, may_ask
-from sceau.access.decide import PATIENT_TYPES, Decision
+from sceau.access.decide import Decision
+from sceau.access.document_types import PATIENT_TYPES
 from sceau.access.model import (
     Act,
     Actor,
@@ -36,6 +37,7 @@ from unit.access.space import (
     PHYSICIAN,
     RECORD,
     RULES,
+    SCOPES,
     STRUCTURES,
     TYPES,
     YESTERDAY,
@@ -48,7 +50,7 @@ from unit.access.space import (
 )
 
 OF_A_RECORD = [ActorKind.PATIENT, ActorKind.REPRESENTATIVE, ActorKind.PROFESSIONAL]
-WITHOUT_RECORD = {Act.READ_REVIEW_QUEUE, Act.REVIEW}
+WITHOUT_RECORD = {Act.READ_REVIEW_QUEUE, Act.REVIEW, Act.COUNT_REVIEWS}
 
 
 @pytest.mark.parametrize("kind", OF_A_RECORD)
@@ -108,8 +110,7 @@ def test_a_scope_is_a_ceiling(act: Act, kind: ActorKind) -> None:
 def test_one_letter_of_one_resource_is_all_that_an_act_needs(act: Act) -> None:
     rule = ACTS[act]
     for kind in rule.kinds:
-        level = {ActorKind.PROFESSIONAL: "user", ActorKind.PATIENT: "patient", ActorKind.REPRESENTATIVE: "patient"}
-        prefix = f"{level.get(kind, 'system')}/{rule.resource}."
+        prefix = f"{SCOPES[kind].partition('/')[0]}/{rule.resource}."
         assert may_ask(act, actor(kind, scopes=frozenset({prefix + rule.letter}))) is None
         others = "cruds".replace(rule.letter, "")
         denied = may_ask(act, actor(kind, scopes=frozenset({prefix + others})))
@@ -216,6 +217,7 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     (Act.PUBLISH, actor(sectors=frozenset({"SA23"})), record("structure"), Reason.DENIED_INSURANCE),
     (Act.PUBLISH, actor(), record(), Reason.DENIED_NOT_AUTHOR),
     (Act.READ_REVIEW_QUEUE, actor(ActorKind.SOFTWARE, record_id=None), record(), Reason.ALLOWED_STRUCTURE),
+    (Act.COUNT_REVIEWS, actor(ActorKind.OPERATIONS, record_id=None), record(), Reason.ALLOWED_FIGURES),
     (Act.REVIEW, actor(ActorKind.SOFTWARE, structures=()), record(), Reason.DENIED_NOT_NAMED),
 ]
 

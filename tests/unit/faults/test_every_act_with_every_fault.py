@@ -20,16 +20,18 @@ import pytest
 from fakes.keys import Call as KeyCall, on_calls as on_key_calls
 from fakes.objects import Call, Fault, on_calls
 from fixtures.inprocess import Process, Response, Session, World, chalicefile
+from sceau.audit.accesses import declared
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
-from sceau.identity.client import TokenNotGiven
+from sceau.identity.client import Emergency, TokenNotGiven
 from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole, state
 
 WHEN = datetime(2026, 2, 1, 9, tzinfo=UTC)
+BROKEN = Emergency("bris_de_glace", "Inconscient", unable_to_consent=True, immediate_risk=True)
 Counted = Callable[[int], None]
 
 
@@ -113,6 +115,15 @@ def withdraw(session: Session) -> Response:
     return session.request("PUT", f"/fhir/Consent/{_known(session)['grant']}", body)
 
 
+def reviewing(session: Session) -> Response:
+    """The emergency access of the state was reviewed: an event says so, and no version of the record."""
+    whole = read_whole(session.process.world)
+    dossier = whole.the_record()
+    assert dossier is not None
+    (own,) = (said.event for event in whole.events.values() if (said := declared(event)) is not None)
+    return session.request("POST", f"/fhir/Communication/{dossier.record_id}.{own}/$review")
+
+
 PATIENT = f"{DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
 URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
@@ -175,6 +186,9 @@ ACTS = {
     "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
     "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
     "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
+    "notices": Act("patient", get("/fhir/Communication"), "full", False),
+    "review": Act("reviewer", reviewing, "emergency", False),
+    "figures": Act("operations", get("/ops/emergency-reviews"), "emergency", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
 
@@ -199,7 +213,7 @@ def base(name: str) -> World:
     """The state on which an act is tried. Made once; every case works on a copy."""
     world = World.new()
     process = Process(world)
-    if name == "full":
+    if name in ("full", "emergency"):
         steps = (
             ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
             ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
@@ -208,6 +222,8 @@ def base(name: str) -> World:
         )
         for actor, path, body in steps:
             assert process.session(actor).request("POST", path, body).status in (200, 201)
+        if name == "emergency":
+            process.session("emergency-physician", entering=BROKEN)
     else:
         process.session("insurer")  # the first start made the pseudonym key
     return world
