@@ -54,12 +54,13 @@ _HOLDER: Final = frozenset({ActorKind.PATIENT, ActorKind.REPRESENTATIVE})
 _OF_ONE_RECORD: Final = _HOLDER | {ActorKind.PROFESSIONAL}
 _TOTAL_RIGHT: Final = frozenset({Reason.ALLOWED_MEDECIN_TRAITANT, Reason.ALLOWED_DELEGATION})
 _STATES: Final = {
-    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
-    Act.REOPEN_RECORD: (RecordStatus.CLOSED,),
-    Act.SUSPEND_RECORD: (RecordStatus.OPEN,),
-    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED,),
+    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED),
+    Act.REOPEN_RECORD: (RecordStatus.CLOSED, RecordStatus.OPEN),
+    Act.SUSPEND_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
+    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED, RecordStatus.OPEN),
     Act.REQUEST_DELETION: (RecordStatus.CLOSED,),
 }
+"""In which states an act is possible: where it leads too, for the same request again is answered as the first time."""
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
 
@@ -249,7 +250,7 @@ class Decision:
         denied = barred(actor, record, self._rules.settings)
         if denied is not None:
             return denied
-        if actor.professional is None or actor.professional not in (record.proposed, record.medecin_traitant):
+        if actor.professional not in record.named:
             return Reason.DENIED_NOT_NAMED
         return Reason.ALLOWED_NAMED if actor.profession == MEDECIN else Reason.DENIED_PROFESSION
 

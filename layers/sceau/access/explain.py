@@ -114,7 +114,7 @@ def _record(question: Question, now: datetime) -> RecordFacts:
         blocked=frozenset({_PERSON} if question.blocked else ()),
         opposed=question.opposed,
         medecin_traitant=_PERSON if MEDECIN_TRAITANT in question.grants else None,
-        proposed=_PERSON if question.named else None,
+        named=frozenset({_PERSON} if question.named else ()),
     )
 
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
 
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
+from sceau.access.standing import PROFESSIONALS
 from sceau_schemas.dossier import DossierHead, EntryFacts, EntryRow, StoredConsent, StoredIdentifier
-
-PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
-"""The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
 
 
 def record_facts(record_id: str, head: DossierHead | None) -> RecordFacts:
@@ -27,7 +24,7 @@ def record_facts(record_id: str, head: DossierHead | None) -> RecordFacts:
         blocked=identifiers(one.grantee for one in active if one.kind == "block" and one.grantee),
         opposed=frozenset(Mode(one.mode) for one in active if one.kind == "opposition" and one.mode),
         medecin_traitant=_only(one.grantee for one in doctors if one.status == "active"),
-        proposed=_only(one.grantee for one in doctors if one.status == "proposed"),
+        named=identifiers(one.grantee for one in doctors if one.grantee),
     )
 
 
@@ -36,8 +33,8 @@ def grant_of(consent: StoredConsent) -> Grant | None:
     kind = _grant_kind(consent)
     if kind is None or consent.grantee is None or consent.start is None:
         return None
-    end = _instant(consent.end) if consent.end is not None else None
-    return Grant(_identifier(consent.grantee), _instant(consent.start), end, kind)
+    end = instant_of(consent.end) if consent.end is not None else None
+    return Grant(_identifier(consent.grantee), instant_of(consent.start), end, kind)
 
 
 def _grant_kind(consent: StoredConsent) -> GrantKind | None:
@@ -64,7 +61,7 @@ def document_facts(stored: EntryRow | EntryFacts) -> DocumentFacts:
         author_professionals=identifiers(facts.author_professionals),
         depositor=facts.depositor,
         depositor_structures=identifiers(facts.depositor_structures),
-        deposited=None if facts.deposited is None else _instant(facts.deposited),
+        deposited=None if facts.deposited is None else instant_of(facts.deposited),
         holders_own=facts.holders_own,
     )
 
@@ -84,5 +81,6 @@ def _identifier(stored: StoredIdentifier) -> Identifier:
     return Identifier(stored.system, stored.value)
 
 
-def _instant(millis: int) -> datetime:
+def instant_of(millis: int) -> datetime:
+    """A stored instant as decisions compare it."""
     return datetime.fromtimestamp(millis / 1000, UTC)

@@ -165,7 +165,7 @@ class RecordFacts:
     """What the decision needs of a record.
 
     `birth_date`: of its holder, FHIR date, maybe of less precision. `blocked`: professionals. `opposed`: emergency
-    modes. `medecin_traitant`: who accepted; `proposed`: who was named and has not answered yet.
+    modes. `medecin_traitant`: who accepted; `named`: who was ever named as such, whatever they answered.
     """
 
     record_id: str
@@ -175,7 +175,7 @@ class RecordFacts:
     blocked: frozenset[Identifier] = field(default_factory=frozenset)
     opposed: frozenset[Mode] = field(default_factory=frozenset)
     medecin_traitant: Identifier | None = None
-    proposed: Identifier | None = None
+    named: frozenset[Identifier] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,11 @@ from sceau.http.negotiation import is_strict, require_json_answer
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
 from sceau.http.seeing import hidden_entries
+from sceau.http.trace_sight import TraceSight
 from sceau.keys.ports import KeyName
 from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
-from sceau.records.ids import record_id, split_document_id
+from sceau.records.ids import record_id
 from sceau.records.repository import Records
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS, AuditEvent, matches
 
@@ -139,11 +140,13 @@ class Traces:
             if matches(parsed, query.filters) and visible(parsed):
                 yield event
 
-    def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> _Visible:
+    def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> TraceSight:
         """The same decision as on documents: an event about an entry that the caller can't see is not shown."""
         if dossier is None:
-            return _Visible(frozenset())
-        return _Visible(hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
+            return TraceSight(call.actor, ())
+        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
+        rows = [row for row in map(dossier.entries.row, hidden) if row is not None]
+        return TraceSight(call.actor, rows)
 
     def _query(self, call: Call) -> _Query:
         pairs = call.request.query_pairs()
@@ -201,18 +204,6 @@ class Traces:
             int(content["count"]),
             after=content["after"],
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Visible:
-    hidden: frozenset[str]
-
-    def __call__(self, event: AuditEvent) -> bool:
-        return not any(self._concerns_hidden(entity.what.reference) for entity in event.entity if entity.what)
-
-    def _concerns_hidden(self, reference: str | None) -> bool:
-        pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
-        return pair is not None and pair[1] in self.hidden
 
 
 def _caller(call: Call) -> PageCaller:

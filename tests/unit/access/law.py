@@ -30,11 +30,12 @@ class Case:
 
 FIND = ("search", "search-sets", "read-set", "read-entry", "read-document")
 LIFE = {
-    "close-record": ("open", "suspended"),
-    "reopen-record": ("closed",),
-    "object-to-suspension": ("suspended",),
+    "close-record": ("open", "suspended", "closed"),
+    "reopen-record": ("closed", "open"),
+    "object-to-suspension": ("suspended", "open"),
     "request-deletion": ("closed",),
 }
+"""From which states; from where it leads to as well, for then nothing changes."""
 HOLDER_DECIDES = (*("grant", "consent-expressly", "block", "oppose", "name-medecin-traitant", "delegate", "withdraw"),)
 
 
@@ -55,7 +56,7 @@ def insurer(case: Case) -> bool:
     if case.act == "open-record":
         return case.status in ("absent", "open")
     if case.act == "suspend-record":
-        return case.status == "open"
+        return case.status in ("open", "suspended")
     if case.act in ("find-identifier", "delete"):
         return case.status == "open" and (not case.doc or case.mine)
     return False
