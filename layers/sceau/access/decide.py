@@ -59,8 +59,11 @@ _STATES: Final = {
     Act.SUSPEND_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
     Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED, RecordStatus.OPEN),
     Act.REQUEST_DELETION: (RecordStatus.CLOSED,),
+    Act.REPORT_DEATH: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED, RecordStatus.DECEASED),
+    Act.CORRECT_DEATH: (RecordStatus.DECEASED, RecordStatus.CLOSED, RecordStatus.OPEN),
 }
 """In which states an act is possible: where it leads too, for the same request again is answered as the first time."""
+_ARCHIVED: Final = (RecordStatus.CLOSED, RecordStatus.DECEASED)
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
 
@@ -135,7 +138,7 @@ class Decision:
             return Reason.DENIED_NO_RECORD
         if act in LIFE:
             return self._by_whom() if record.status in _STATES[act] else Reason.DENIED_STATE
-        if record.status is RecordStatus.CLOSED:
+        if record.status in _ARCHIVED:
             return Reason.DENIED_CLOSED
         if record.status is RecordStatus.SUSPENDED:
             return Reason.DENIED_SUSPENDED
@@ -176,7 +179,7 @@ class Decision:
                 return Reason.ALLOWED_INSURER
 
     def _opening(self) -> Reason:
-        if self._record.status in (RecordStatus.CLOSED, RecordStatus.SUSPENDED):
+        if self._record.status in (*_ARCHIVED, RecordStatus.SUSPENDED):
             return Reason.DENIED_CLOSED  # reopening, and objecting, are acts of their own
         return self._by_whom()
 

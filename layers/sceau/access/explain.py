@@ -202,6 +202,7 @@ def _best(act: Act, kind: ActorKind) -> Question:
         Act.REOPEN_RECORD: RecordStatus.CLOSED,
         Act.REQUEST_DELETION: RecordStatus.CLOSED,
         Act.OBJECT_TO_SUSPENSION: RecordStatus.SUSPENDED,
+        Act.CORRECT_DEATH: RecordStatus.DECEASED,
     }
     own = {ActorKind.INSURER: "REMB", ActorKind.PATIENT: "EXPPAT_3", ActorKind.REPRESENTATIVE: "EXPPAT_3"}
     about_documents = act.value in _ABOUT_DOCUMENTS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from sceau.access.life import Life
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
 from sceau.access.standing import PROFESSIONALS
 from sceau_schemas.dossier import DossierHead, EntryFacts, EntryRow, StoredConsent, StoredIdentifier
@@ -18,13 +19,22 @@ def record_facts(record_id: str, head: DossierHead | None) -> RecordFacts:
     doctors = [one for one in head.consents if one.kind == "medecin_traitant"]
     return RecordFacts(
         record_id,
-        RecordStatus(head.status),
+        RecordStatus.DECEASED if head.died is not None else RecordStatus(head.status),
         grants=tuple(grant for grant in map(grant_of, active) if grant is not None),
         birth_date=head.patient.birth_date,
         blocked=identifiers(one.grantee for one in active if one.kind == "block" and one.grantee),
         opposed=frozenset(Mode(one.mode) for one in active if one.kind == "opposition" and one.mode),
         medecin_traitant=_only(one.grantee for one in doctors if one.status == "active"),
         named=identifiers(one.grantee for one in doctors if one.grantee),
+    )
+
+
+def life_of(head: DossierHead) -> Life:
+    """What the record's next end depends on."""
+    return Life(
+        suspended=_instant_or_none(head.suspended if head.status == "suspended" else None),
+        closed=_instant_or_none(head.closed if head.status == "closed" else None),
+        deletion_requested=_instant_or_none(head.deletion_requested),
     )
 
 
@@ -79,6 +89,10 @@ def _only(found: Iterable[StoredIdentifier | None]) -> Identifier | None:
 
 def _identifier(stored: StoredIdentifier) -> Identifier:
     return Identifier(stored.system, stored.value)
+
+
+def _instant_or_none(millis: int | None) -> datetime | None:
+    return None if millis is None else instant_of(millis)
 
 
 def instant_of(millis: int) -> datetime:

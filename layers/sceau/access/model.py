@@ -19,6 +19,8 @@ class Act(StrEnum):
     SUSPEND_RECORD = "suspend-record"
     OBJECT_TO_SUSPENSION = "object-to-suspension"
     REQUEST_DELETION = "request-deletion"
+    REPORT_DEATH = "report-death"
+    CORRECT_DEATH = "correct-death"  # the holder lives
     GRANT = "grant"
     COLLECT_CONSENT = "collect-consent"  # a professional records what the patient consented to
     CONSENT_EXPRESSLY = "consent-expressly"  # to an occupational or fire-brigade doctor
@@ -77,6 +79,7 @@ class RecordStatus(StrEnum):
     OPEN = "open"
     SUSPENDED = "suspended"  # by the insurer, for six weeks, unless the holder objects
     CLOSED = "closed"  # ten years' archive
+    DECEASED = "deceased"  # the same, and nobody opens it again
 
 
 class GrantKind(StrEnum):

@@ -6,11 +6,10 @@ from datetime import datetime
 
 from sceau.cli.body_parts import Json, concept, idnat_struct, instant, stored_patient, subject
 from sceau.cli.samples import Author, Patient, Structure
+from sceau.fhir.consent_life import CLOSING, CLOSING_MOTIVE, CLOSING_REASON, DEATH, DELETION, MOTIVES
 from sceau.fhir.consents import (
     ACT_CODES,
     ACTIONS,
-    CLOSING,
-    CLOSING_REASON,
     EXPRESS,
     GRANT,
     MODES,
@@ -41,8 +40,13 @@ def consent_opening(patient: Patient) -> Json:
     }
 
 
-def consent_life(patient: Patient, *, active: bool, reason: str | None = None) -> Json:
-    """Return the opening as it is PUT: to close the record, or to open it again. `reason`: in the holder's words."""
+def consent_life(
+    patient: Patient, *, active: bool, reason: str | None = None, death: bool = False, deletion: bool = False
+) -> Json:
+    """Return the opening as it is PUT: to close the record, or to open it again. `reason`: in the holder's words.
+
+    `death`: the insurer reports it. `deletion`: the holder asks for it.
+    """
     body: Json = {
         "resourceType": "Consent",
         "status": "active" if active else "inactive",
@@ -51,9 +55,15 @@ def consent_life(patient: Patient, *, active: bool, reason: str | None = None) -
         "patient": subject(patient),
         "policyRule": concept(ACT_CODES, "OPTIN"),
     }
+    parts: list[Json] = []
+    if death:
+        parts.append({"url": CLOSING_MOTIVE, "valueCodeableConcept": concept(MOTIVES, DEATH)})
     if reason is not None:
-        body["extension"] = [{"url": CLOSING, "extension": [{"url": CLOSING_REASON, "valueString": reason}]}]
-    return body
+        parts.append({"url": CLOSING_REASON, "valueString": reason})
+    extensions: list[Json] = [{"url": CLOSING, "extension": parts}] if parts else []
+    if deletion:
+        extensions.append({"url": DELETION, "valueBoolean": True})
+    return body | ({"extension": extensions} if extensions else {})
 
 
 def consent_grant(

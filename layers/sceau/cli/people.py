@@ -47,7 +47,11 @@ _PHYSICIANS_SCOPES = ("user/DocumentReference.crus", "user/List.rs", "user/Patie
 
 CLIENTS = (
     DevelopmentClient(
-        "insurer", "Caisse d'essai", ClientKind.INSURER, ("system/Consent.c", "system/DocumentReference.cs"), (INSURER,)
+        "insurer",
+        "Caisse d'essai",
+        ClientKind.INSURER,
+        ("system/Consent.cu", "system/DocumentReference.cs"),
+        (INSURER,),
     ),
     DevelopmentClient(
         "laboratory",

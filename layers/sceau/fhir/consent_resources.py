@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from sceau.access.facts import grant_of
 from sceau.access.standing import PROFESSIONALS, end_of
+from sceau.fhir.consent_life import CLOSING, CLOSING_MOTIVE, CLOSING_REASON, DEATH, DELETION, MOTIVES
 from sceau.fhir.consents import (
     ACT_CODES,
     ACTIONS,
-    CLOSING,
-    CLOSING_REASON,
     EXPRESS,
     GRANT,
     MODES,
@@ -21,17 +20,17 @@ from sceau.fhir.consents import (
 from sceau.fhir.parse import Json
 from sceau.fhir.times import instant
 from sceau.records.ids import document_id
-from sceau_schemas.dossier import StoredConsent, StoredIdentifier
+from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
 
 
 def consent(
-    stored: StoredConsent, *, record_id: str, settings: RuleSettings, closing_reason: str | None = None
+    stored: StoredConsent, *, record_id: str, settings: RuleSettings, closed: DossierHead | None = None
 ) -> Json:
     """Return a stored decision as a Consent (an earlier version: one of `stored.earlier`).
 
-    An authorisation shows the end that it has, also where nobody gave one. `closing_reason`: of a closed record's
-    opening.
+    An authorisation shows the end that it has, also where nobody gave one. `closed`: the record, where this is its
+    opening and it is closed: why, and whether it is to be deleted.
     """
     opening = stored.kind == "opening"
     category = (OPENING, "information collection") if opening else (GRANT, "information access")
@@ -40,9 +39,8 @@ def consent(
         "id": document_id(record_id, stored.id),
         "meta": {"versionId": str(stored.version), "lastUpdated": instant(stored.updated)},
     }
-    if closing_reason is not None:
-        parts = [{"url": CLOSING_REASON, "valueString": closing_reason}]
-        resource["extension"] = [{"url": CLOSING, "extension": parts}]
+    if closed is not None and (extensions := _closing(closed)):
+        resource["extension"] = extensions
     resource |= {
         "status": stored.status,
         "scope": _concept(SCOPES, "patient-privacy"),
@@ -55,6 +53,20 @@ def consent(
     resource["policyRule"] = _concept(ACT_CODES, "OPTIN", "opt-in")
     resource["provision"] = _provision(stored, settings)
     return resource
+
+
+def _closing(head: DossierHead) -> list[Json]:
+    extensions: list[Json] = []
+    parts: list[Json] = []
+    if head.died is not None:
+        parts.append({"url": CLOSING_MOTIVE, "valueCodeableConcept": _concept(MOTIVES, DEATH)})
+    if head.closing_reason is not None:
+        parts.append({"url": CLOSING_REASON, "valueString": head.closing_reason})
+    if parts:
+        extensions.append({"url": CLOSING, "extension": parts})
+    if head.deletion_requested is not None:
+        extensions.append({"url": DELETION, "valueBoolean": True})
+    return extensions
 
 
 def _provision(stored: StoredConsent, settings: RuleSettings) -> Json:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from sceau.access.model import Identifier
+from sceau.fhir.consent_life import closing_reason, is_death, is_deletion
 from sceau.fhir.findings import Findings
 from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Body, Json
@@ -49,8 +50,6 @@ PURPOSES: Final = "urn:sceau:fhir:consent-purpose"
 EXPRESS: Final = "consentement-expres"
 OPENING: Final = "ICOL"
 GRANT: Final = "INFA"
-CLOSING: Final = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/dmp-fermeture"
-CLOSING_REASON: Final = "raisonFermeture"
 
 Mode = Literal["bris_de_glace", "centre_15"]
 Status = Literal["active", "inactive", "proposed", "rejected"]
@@ -69,7 +68,6 @@ WITH_PERIOD: Final[frozenset[ConsentKind]] = frozenset({"grant", "express", "del
 _OWN_PATIENT: Final = re.compile(rf"Patient/({ID_PATTERN})")
 _STRUCTURE: Final = re.compile(r"0\S{1,40}|1[0-9AB]{9}|2[0-9]{9}|3[0-9]{14}|4[0-9]{11,20}|[^0-4\s|]\S{0,60}")
 _PERSON: Final = re.compile(r"8[0-9]{11}|[0-7][A-Za-z0-9./_-]{1,60}|[A-Za-z][A-Za-z0-9._-]{1,60}")
-_MOST_TEXT: Final = 500
 _TOO_MUCH: Final = "policyRule is OPTIN: nothing is permitted but what the provision says"
 
 
@@ -85,6 +83,7 @@ class OpeningRequest:
 class LifeRequest:
     """A record is to be closed (`active` false; `reason`: in the holder's words), or opened again.
 
+    The insurer's `active` false suspends it. `deletion`: of the closed record, asked for. `death`: why, or why not.
     The record: `patient` by INS, or `record_id`; exactly one is set.
     """
 
@@ -92,6 +91,8 @@ class LifeRequest:
     record_id: str | None
     active: bool
     reason: str | None = None
+    deletion: bool = False
+    death: bool = False
     warnings: tuple[Problem, ...] = ()
 
 
@@ -195,10 +196,14 @@ class _Reader:
         if consent.status not in {"active", "inactive"}:
             findings.error("a record is open (active) or closed (inactive)", "Consent.status", code="not-supported")
         self._no_provision()
-        reason = self._closing_reason()
+        reason, death, deletion = (
+            closing_reason(consent, findings),
+            is_death(consent, findings),
+            is_deletion(consent, findings),
+        )
         named, record = self._whose()
         findings.stop()
-        return LifeRequest(named, record, consent.status == "active", reason, self.warnings)
+        return LifeRequest(named, record, consent.status == "active", reason, deletion, death, self.warnings)
 
     def _no_provision(self) -> None:
         provision = self.consent.provision
@@ -207,21 +212,6 @@ class _Reader:
             self.findings.error(text, "Consent.provision", code="not-supported")
         if provision and provision.type == "deny":
             self.findings.error("an opening permits", "Consent.provision.type", code="not-supported")
-
-    def _closing_reason(self) -> str | None:
-        """The text in the guide's extension dmp-fermeture (raisonFermeture)."""
-        at = f"Consent.extension('{CLOSING}')"
-        found = [one for one in self.consent.extension or () if one.get("url") == CLOSING]
-        parts = [part for one in found for part in one.get("extension", ()) if part.get("url") == CLOSING_REASON]
-        if not parts:
-            return None
-        text = parts[0].get("valueString")
-        if len(parts) > 1 or not isinstance(text, str) or not 0 < len(text) <= _MOST_TEXT:
-            self.findings.error(f"raisonFermeture is one text of {_MOST_TEXT} characters at most", at)
-            return None
-        if self.consent.status == "active":
-            self.findings.error("an open record has no reason of a closing", at)
-        return text
 
     def _whose(self) -> tuple[Identifier | None, str | None]:
         """The patient by INS, or the record: exactly one."""

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sceau.access.facts import record_facts
+from sceau.access.facts import life_of, record_facts
+from sceau.access.life import ahead
 from sceau.access.model import Act, ActorKind, Identifier
 from sceau.access.standing import collects_for, concerns
 from sceau.audit.facts import AuditAct, Entity
@@ -28,19 +29,21 @@ from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Body, Json, parse_resource
 from sceau.fhir.resources import etag, etag_matches, last_modified, searchset
+from sceau.http import lives
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
 from sceau.http.commit import commit_with_retries, conflict
 from sceau.http.conditional import conditional
 from sceau.http.consent_search import Filters, read_filters
-from sceau.http.decisions import Change, Moment, answered, closed, decided, opening_of, reopened
+from sceau.http.decisions import Change, Moment, answered, decided, opening_of
 from sceau.http.message import Answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer, require_json_body
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
 from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
+from sceau.records.due import leave_mark
 from sceau.records.ids import document_id, encode_id, record_id, split_document_id
 from sceau.records.repository import Loaded, Records
 from sceau_schemas.dossier import ConsentKind, DossierHead, StoredConsent
@@ -57,6 +60,10 @@ ACT_OF: Final[dict[ConsentKind, Act]] = {
     "opposition": Act.OPPOSE,
 }
 """What recording a decision is an act of; a professional who records a grant collects a consent."""
+
+
+_LEAST: Final = {ActorKind.PROFESSIONAL: Act.ACCEPT_MEDECIN_TRAITANT, ActorKind.INSURER: Act.SUSPEND_RECORD}
+"""What a caller may put at all; else the holder's."""
 
 
 def build(runtime: Runtime) -> Handler:
@@ -84,7 +91,8 @@ class Consents:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._built = built
-        self._records = Records(built.runtime.store, Envelope(built.runtime.keys))
+        self._store = built.runtime.store
+        self._records = Records(self._store, Envelope(built.runtime.keys))
         self._accepted = built.runtime.spec.identifiers
         self._sleep = sleep
         self._random_bytes = random_bytes
@@ -109,8 +117,7 @@ class Consents:
     def update(self, call: Call) -> Answer:
         """`PUT /fhir/Consent/<id>`: close or reopen a record, end a decision, or answer one (médecin traitant)."""
         call.begin(AuditAct.UPDATE_CONSENT)
-        professional = call.actor.kind is ActorKind.PROFESSIONAL
-        call.require_ask(Act.ACCEPT_MEDECIN_TRAITANT if professional else Act.WITHDRAW)
+        call.require_ask(_LEAST.get(call.actor.kind, Act.WITHDRAW))
         asked = parse_changed_consent(self._body(call), accepted_ins_systems=self._accepted)
         self._name_record(call, asked)
         if isinstance(asked, LifeRequest):
@@ -181,10 +188,13 @@ class Consents:
     def _load(self, call: Call, act: Act, birth_date: str | None = None) -> Loaded | None:
         """Load and decide. `birth_date`: of whom a record is to be opened for. Raises Refused."""
         loaded = self._records.load(call.record_id or "")
+        self._require(call, act, loaded, birth_date)
+        return loaded
+
+    def _require(self, call: Call, act: Act, loaded: Loaded | None, birth_date: str | None = None) -> None:
         call.dossier_version = loaded.dossier.head.version if loaded else 0
         facts = record_facts(call.record_id or "", loaded.dossier.head if loaded else None)
         call.require(act, facts if loaded else replace(facts, birth_date=birth_date))
-        return loaded
 
     def _known(self, call: Call) -> tuple[DossierHead, StoredConsent]:
         """The decision that the path names, if the caller may know of it. Raises Refused 403, 404."""
@@ -242,28 +252,39 @@ class Consents:
         return self._done(call, loaded, answered(head, present, asked.status, _moment(call), by_holder=by_holder))
 
     def _live(self, call: Call, asked: LifeRequest) -> _Result:
-        loaded = self._load(call, Act.REOPEN_RECORD if asked.active else Act.CLOSE_RECORD)
-        head = _present(loaded).dossier.head
+        read = self._records.load(call.record_id or "")
+        act = lives.act_of_life(call.actor.kind, asked, read.dossier.head if read else None)
+        self._require(call, act, read)
+        loaded = _present(read)
+        head = loaded.dossier.head
         present = _named(call, head)
         if present.kind != "opening":
             raise unprocessable("this is the id of another decision than the opening", "Consent.category")
         self._check_version(call, present)
+        if asked.death and act is not Act.REPORT_DEATH:
+            raise unprocessable(
+                "a death is reported by the insurer, and the record is then inactive", "Consent.extension"
+            )
         moment = _moment(call)
-        change = reopened(head, moment) if asked.active else closed(head, asked.reason, moment)
-        return self._done(call, _present(loaded), change)
+        return self._done(call, loaded, lives.changed(act, head, asked, moment), marked=True)
 
     def _check_version(self, call: Call, present: StoredConsent) -> None:
         wanted = call.request.header("if-match")
         if wanted is not None and not etag_matches(wanted, present.version):
             raise FhirError(412, Problem("conflict", "the decision has another version by now"))
 
-    def _done(self, call: Call, loaded: Loaded, change: Change) -> _Result:
-        """Trace it and commit it; what is so already is traced all the same, and no version follows."""
+    def _done(self, call: Call, loaded: Loaded, change: Change, *, marked: bool = False) -> _Result:
+        """Trace it and commit it; what is so already is traced all the same, and no version follows.
+
+        `marked`: time will follow it up. The marks come before the commit: if we die between, `upkeep` looks in vain.
+        """
         entity = _entity(call, change.consent)
         if not change.changed:
             call.trace(data=entity, reason="repeated")
             return _Result(change.head, change.consent, changed=False)
         event = call.trace(data=entity)
+        for due in ahead(life_of(change.head), call.rules.settings) if marked else ():
+            leave_mark(self._store, due.at, loaded.dossier.record_id)
         dossier = loaded.dossier.following(event, at=change.head.updated, **change.members(event))
         self._records.commit(dossier, replacing=loaded)
         stored = next(one for one in dossier.head.consents if one.id == change.consent.id)
@@ -312,9 +333,14 @@ def _named(call: Call, head: DossierHead) -> StoredConsent:
 
 
 def _shown(call: Call, head: DossierHead, stored: StoredConsent) -> Json:
-    of_the_closing = stored.kind == "opening" and stored.status == "inactive"
-    reason = head.closing_reason if of_the_closing else None
-    return consent_resource(stored, record_id=head.record_id, settings=call.rules.settings, closing_reason=reason)
+    """As the caller may see it: what the holder said when closing it is the holder's."""
+    theirs = call.actor.kind in (ActorKind.PATIENT, ActorKind.REPRESENTATIVE)
+    closed = (
+        head
+        if theirs and stored.kind == "opening" and stored == opening_of(head) and stored.status == "inactive"
+        else None
+    )
+    return consent_resource(stored, record_id=head.record_id, settings=call.rules.settings, closed=closed)
 
 
 def _present(loaded: Loaded | None) -> Loaded:

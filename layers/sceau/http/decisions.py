@@ -21,6 +21,15 @@ from sceau_schemas.rules import RuleSettings
 PERMITS: Final = frozenset({"grant", "express", "delegation", "medecin_traitant"})
 """What ends with the record: whoever opens it again consents anew. Blocks and oppositions stay."""
 
+_OF_ITS_LIFE: Final = (
+    "status",
+    "suspended",
+    "closed",
+    "closing_motive",
+    "closing_reason",
+    "deletion_requested",
+    "died",
+)
 _PENDING: Final = ""
 _ACTOR: Final = "Consent.provision.actor"
 _BY_HOLDER: Final[dict[str, frozenset[str]]] = {"inactive": frozenset({"active", "proposed", "rejected"})}
@@ -44,9 +53,7 @@ class Change:
         """What of the head changes, announced by this event; `Dossier.following` makes the next version of it."""
         head = self.head
         return {
-            "status": head.status,
-            "closed": head.closed,
-            "closing_reason": head.closing_reason,
+            **{name: getattr(head, name) for name in _OF_ITS_LIFE},
             "consents": tuple(_with_event(one, event) for one in head.consents),
         }
 
@@ -89,10 +96,10 @@ def decided(head: DossierHead, asked: DecisionRequest, new_id: str, moment: Mome
     ended = head.consents
     if asked.kind == "medecin_traitant":  # who was named before, and has not answered, is named no longer
         ended = tuple(
-            _revised(one, "inactive", moment) if one.kind == asked.kind and one.status == "proposed" else one
+            revised(one, "inactive", moment) if one.kind == asked.kind and one.status == "proposed" else one
             for one in head.consents
         )
-    return Change(_next(head, (*ended, consent), moment), consent)
+    return Change(next_head(head, (*ended, consent), moment), consent)
 
 
 def answered(head: DossierHead, present: StoredConsent, asked: Status, moment: Moment, *, by_holder: bool) -> Change:
@@ -105,42 +112,17 @@ def answered(head: DossierHead, present: StoredConsent, asked: Status, moment: M
     if present.status not in (_BY_HOLDER if by_holder else _BY_DOCTOR).get(asked, ()):
         text = "a decision is ended (inactive); for another one, make a new one"
         raise unprocessable(text, "Consent.status", code="business-rule")
-    changed = _revised(present, asked, moment)
+    changed = revised(present, asked, moment)
     succeeds = present.kind == "medecin_traitant" and asked == "active"
     consents = []
     for one in head.consents:
         if one.id == present.id:
             consents.append(changed)
         elif succeeds and one.kind == "medecin_traitant" and one.status == "active":
-            consents.append(_revised(one, "inactive", moment))
+            consents.append(revised(one, "inactive", moment))
         else:
             consents.append(one)
-    return Change(_next(head, consents, moment), changed)
-
-
-def closed(head: DossierHead, reason: str | None, moment: Moment) -> Change:
-    """The record closed: what was permitted ends with it."""
-    opening = opening_of(head)
-    if head.status == "closed":
-        return Change(head, opening, changed=False)
-    consents = []
-    for one in head.consents:
-        ends = one.kind == "opening" or (one.kind in PERMITS and one.status in ("active", "proposed"))
-        consents.append(_revised(one, "inactive", moment) if ends else one)
-    after = _next(head, consents, moment).model_copy(
-        update={"status": "closed", "closed": moment.millis, "closing_reason": reason}
-    )
-    return Change(after, opening_of(after))
-
-
-def reopened(head: DossierHead, moment: Moment) -> Change:
-    """The record open again, with the archive in it. Nobody is authorised by that."""
-    opening = opening_of(head)
-    if head.status == "open":
-        return Change(head, opening, changed=False)
-    consents = [_revised(one, "active", moment) if one.kind == "opening" else one for one in head.consents]
-    after = _next(head, consents, moment).model_copy(update={"status": "open", "closed": None, "closing_reason": None})
-    return Change(after, opening_of(after))
+    return Change(next_head(head, consents, moment), changed)
 
 
 def opening_of(head: DossierHead) -> StoredConsent:
@@ -148,11 +130,13 @@ def opening_of(head: DossierHead) -> StoredConsent:
     return next(one for one in head.consents if one.kind == "opening")
 
 
-def _next(head: DossierHead, consents: Iterable[StoredConsent], moment: Moment) -> DossierHead:
+def next_head(head: DossierHead, consents: Iterable[StoredConsent], moment: Moment) -> DossierHead:
+    """The head with these decisions, changed now."""
     return head.model_copy(update={"consents": tuple(consents), "updated": max(head.updated, moment.millis)})
 
 
-def _revised(consent: StoredConsent, status: Status, moment: Moment) -> StoredConsent:
+def revised(consent: StoredConsent, status: Status, moment: Moment) -> StoredConsent:
+    """The decision's next version, with another status."""
     return consent.model_copy(
         update={
             "version": consent.version + 1,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sceau.access.clocks import paris_date
-from sceau.access.facts import instant_of
 from sceau.access.model import Act, ActorKind, Caution, Reason, RecordFacts
 from sceau.access.standing import is_medecin_traitant
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
@@ -13,7 +11,7 @@ from sceau.fhir.consent_resources import access_statement
 from sceau.fhir.history import changes_of, history
 from sceau.fhir.outcome import FhirError, Problem
 from sceau.fhir.parse import Json
-from sceau.fhir.patient import Closing, patient
+from sceau.fhir.patient import closing_of, patient
 from sceau.fhir.resources import (
     as_seen,
     binary,
@@ -260,9 +258,7 @@ def _patient(call: Call, dossier: Dossier, facts: RecordFacts) -> Json:
     head = dossier.head
     asking = call.actor.kind is ActorKind.PROFESSIONAL
     doctor = is_medecin_traitant(call.actor, facts) if asking else facts.medecin_traitant is not None
-    closing = None
-    if head.closed is not None:
-        closing = Closing(paris_date(instant_of(head.closed)).isoformat(), text=head.closing_reason)
+    closing = closing_of(head)
     # No attachment to Mon espace santé exists yet: it is truly false.
     return patient(head, medecin_traitant=doctor, rattachement_mes=False, closing=closing)
 

@@ -30,11 +30,13 @@ from fixtures.bodies import (
 from sceau.access.model import Identifier
 from sceau.cli.bodies import consent_decision, consent_life, consent_opening
 from sceau.cli.body_parts import stored_patient
+from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES
+from sceau.fhir.consent_life import CLOSING, DELETION, DMP_MOTIVES, MOTIVES
 from sceau.fhir.consent_resources import access_statement, consent
 from sceau.fhir.consents import DecisionRequest, LifeRequest, OpeningRequest
 from sceau.fhir.patient import BIRTH_PLACE, INSEE_CODE
-from sceau_schemas.dossier import StoredConsent, StoredIdentifier
+from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
 
 HOSPITAL = StoredIdentifier(system="urn:oid:1.2.250.1.71.4.2.2", value=STRUCTURES["hospital"].identifier)
@@ -482,8 +484,66 @@ def test_a_closed_record_tells_its_holder_why() -> None:
     own = StoredConsent(
         id=SET_ENTRY, version=2, updated=UPDATED, event="e", kind="opening", status="inactive", by=f"patient {RECORD}"
     )
-    told = consent(own, record_id=RECORD, settings=SETTINGS, closing_reason="Départ")
+    told = consent(own, record_id=RECORD, settings=SETTINGS, closed=closed_head(closing_reason="Départ"))
     assert consented_again(told) == LifeRequest(None, RECORD, active=False, reason="Départ")
+
+
+def test_a_record_that_is_to_be_deleted_says_so_and_a_death_is_told() -> None:
+    own = StoredConsent(
+        id=SET_ENTRY, version=2, updated=UPDATED, event="e", kind="opening", status="inactive", by="insurer caisse"
+    )
+    head = closed_head(died=UPDATED, deletion_requested=UPDATED)
+    told = consent(own, record_id=RECORD, settings=SETTINGS, closed=head)
+    assert consented_again(told) == LifeRequest(None, RECORD, active=False, deletion=True, death=True)
+
+
+def closed_head(**more: Any) -> DossierHead:
+    patient = stored_patient(DOMINIQUE)
+    return DossierHead(
+        record_id=RECORD,
+        version=2,
+        status="closed",
+        opened=UPDATED,
+        closed=UPDATED,
+        updated=UPDATED,
+        patient=patient,
+        consents=(),
+        **more,
+    )
+
+
+LIFE = [
+    ({"url": CLOSING, "extension": [{"url": "motifFermeture", "valueCodeableConcept": concept}]}, "Consent.extension")
+    for concept in (
+        {"coding": "deces"},
+        {"coding": [{"system": MOTIVES, "code": "autre"}]},
+        {"coding": [{"code": "deces"}]},
+    )
+] + [
+    ({"url": DELETION, "valueBoolean": False}, "Consent.extension"),
+    ({"url": DELETION, "valueString": "true"}, "Consent.extension"),
+]
+
+
+@pytest.mark.parametrize(("extension", "expression"), LIFE)
+def test_what_is_half_said_of_a_record_s_end_is_refused(extension: Json, expression: str) -> None:
+    body = consent_life(DOMINIQUE, active=False) | {"extension": [extension]}
+    error = refused(consented_again, body)
+    assert error.status == 422
+    assert any((found or "").startswith(expression) for found in expressions(error.problems))
+
+
+def test_the_guide_s_own_motive_is_a_closing_by_the_holder() -> None:
+    motive = {"coding": [{"system": DMP_MOTIVES, "code": "patient-demande"}]}
+    closing = {"url": CLOSING, "extension": [{"url": "motifFermeture", "valueCodeableConcept": motive}]}
+    asked = consented_again(consent_life(DOMINIQUE, active=False) | {"extension": [closing]})
+    assert isinstance(asked, LifeRequest)
+    assert (asked.active, asked.death, asked.deletion) == (False, False, False)
+
+
+def test_an_active_record_is_not_deleted() -> None:
+    error = refused(consented_again, consent_life(DOMINIQUE, active=True, deletion=True))
+    assert error.status == 422
 
 
 def test_an_opening_goes_out_without_the_identity() -> None:

@@ -438,7 +438,6 @@ def test_nobody_but_the_holder_closes_or_reopens(stand: Stand) -> None:
     good(stand.grant("hospital"))
     with stand.unchanged(403) as answers:
         answers.append(stand.put("laboratory", opening, status="inactive"))
-        answers.append(stand.put("insurer", opening, status="inactive"))
         answers.append(stand.put(PHYSICIAN, opening, status="inactive"))
     with stand.unchanged(404) as answers:
         answers.append(stand.put("other-patient", opening, status="inactive"))
