@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.extending import LockKeeper, Locks, LocksTally
 from sceau.http.chalice_app import Task
+from sceau.http.lateness import tell_if_late
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.identity import replay, revocation
@@ -168,6 +170,10 @@ def build(runtime: Runtime) -> Task:
         except ObjectStoreUnavailable as error:
             # Whatever keeps it from being measured: nobody can say that it holds.
             log(LogEvent.PROPERTY_LOST, function=runtime.function, property="daily check", seen=str(error))
+        try:
+            tell_if_late(runtime)
+        except LogUnavailable:
+            log(LogEvent.UNAVAILABLE, function=runtime.function)
         log(LogEvent.SWEPT, **figures)
         if report.documents.damaged or report.documents.without_dossier:
             # No function deletes a dossier: one that is gone was lost, or taken away. Its documents are kept.
