@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.calls import calls
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
-from benchmarks.logs import sealing_large_log, sealing_log
+from benchmarks.logs import sealing_large_log, sealing_log, sealing_shares
 from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in wanted:
         if name not in SERVED:
             (ALONE | LARGE)[name](figures)
+    sealing_shares(figures)
     path = ROOT / "build" / "bench.json"
     if not arguments and STAGE == "local":
         path.unlink(missing_ok=True)

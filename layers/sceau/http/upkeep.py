@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.extending import LockKeeper, Locks, LocksTally
 from sceau.envelope.messages import Envelope
 from sceau.http.building import journal_of, server_identity
 from sceau.http.chalice_app import Task
 from sceau.http.due import DueTally, DueWork
+from sceau.http.lateness import tell_if_late
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.identity import replay, revocation
@@ -188,6 +190,10 @@ def build(runtime: Runtime) -> Task:
         except ObjectStoreUnavailable as error:
             # Whatever keeps it from being measured: nobody can say that it holds.
             log(LogEvent.PROPERTY_LOST, function=runtime.function, property="daily check", seen=str(error))
+        try:
+            tell_if_late(runtime)
+        except LogUnavailable:
+            log(LogEvent.UNAVAILABLE, function=runtime.function)
         log(LogEvent.SWEPT, **figures)
         if report.documents.damaged or report.documents.without_dossier or report.due.damaged:
             # A dossier is deleted after all its documents: one that is gone before was lost, or taken away.

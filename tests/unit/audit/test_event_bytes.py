@@ -323,3 +323,7 @@ def test_a_digest_has_32_bytes_and_a_reason_is_a_code() -> None:
         Entity(sha256=b"short")
     with pytest.raises(ValueError, match="code"):
         replace(COUNTS, counts={"not a code": 1})
+
+
+def test_every_act_has_a_sample_which_the_validator_judges() -> None:
+    assert {facts.act for facts in EVENTS.values()} == set(AuditAct)
