@@ -81,7 +81,7 @@ def _act(facts: EventFacts) -> Json:
     }
 
 
-_OWN_TYPES = {OwnAct.REWRAP: shapes.ENCRYPT}
+_OWN_TYPES = {OwnAct.REWRAP: shapes.ENCRYPT, OwnAct.RESTORE: shapes.RESTORE}
 
 
 def _own_act(facts: OwnFacts) -> Json:

@@ -225,6 +225,7 @@ class OwnAct(StrEnum):
     """What functions of ours do to a record by themselves, while operations have switched them on."""
 
     REWRAP = "rewrap"  # sealed anew under newer versions of its keys
+    RESTORE = "restore"  # brought back to what it was at an earlier time
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ ENCRYPT = Coding(
     "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "encrypt", "Encrypt Record Lifecycle Event"
 )
 """ISO/TS 21089's name for what a rewrap does; FHIR R4 takes its codes as types of AuditEvents."""
+RESTORE = Coding(
+    "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "restore", "Restore Record Lifecycle Event"
+)
 
 PERSON = Coding(_ENTITY_TYPE, "1", "Person")
 SYSTEM_OBJECT = Coding(_ENTITY_TYPE, "2", "System Object")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sceau.cli.local_s3 import s3_of
@@ -33,15 +33,25 @@ def add_stage_check(
 
 
 def _run(stage: Stage) -> int:
+    with reachable(stage):
+        return report(stage.properties())
+
+
+@contextmanager
+def reachable(stage: Stage, *, complete: bool = True) -> Iterator[None]:
+    """Have a local stage's S3 server run meanwhile, unless somebody serves the stage now.
+
+    `complete`: raise SettingsError when a part of a local stage is not there yet.
+    """
     with ExitStack() as stack:
         spec = stage.spec.store
         if stage.spec.folder is not None:
             folder = folder_of(stage)
-            if folder.missing():
+            if complete and folder.missing():
                 raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
             if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
-                stack.enter_context(s3_of(stage, folder))  # nobody serves the stage now
-        return report(stage.properties())
+                stack.enter_context(s3_of(stage, folder))
+        yield
 
 
 def report(findings: Iterable[Finding]) -> int:
