@@ -49,7 +49,8 @@ def reachable(stage: Stage, *, complete: bool = True) -> Iterator[None]:
             folder = folder_of(stage)
             if complete and folder.missing():
                 raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
-            if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
+            # An empty store needs its buckets, too, whoever serves it.
+            if isinstance(spec, S3StoreSpec) and not (complete and answers(spec.origin)):
                 stack.enter_context(s3_of(stage, folder))
         yield
 
