@@ -146,7 +146,7 @@ class BackupRun:
 
     def _begin(self, stage: str) -> None:
         try:
-            self._target.create(MARKER, encode_marker(stage))
+            self._target.create(MARKER, encode_marker(stage), locked_until=self._lock_end())
         except ObjectExists:
             require_backup(self._target, stage)
 
