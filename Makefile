@@ -19,7 +19,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: s3-server contract-minio torture bench-large scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 
 
 bench-large: $(VENV)/.dev ## seal onto a log of 1,000,000 entries
 	@$(BIN)/python -m benchmarks.run log-large
+
+bench-backup: $(VENV)/.dev ## measure backup and restoration of 10,000 documents: minutes, 2 GB of disk
+	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run backup
 
 bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
 	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.backup import backup
 from benchmarks.calls import calls
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
@@ -28,7 +29,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "sizes": OverHttps.sizes,
 }
 ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
-LARGE: dict[str, Part] = {"log-large": sealing_large_log}
+LARGE: dict[str, Part] = {"log-large": sealing_large_log, "backup": backup}
 """What takes long: measured when it is named."""
 
 

@@ -85,6 +85,7 @@ _OWN_TYPES = {
     OwnAct.REWRAP: (shapes.ENCRYPT, "U"),
     OwnAct.CLOSE: (shapes.ARCHIVE, "U"),
     OwnAct.DELETE: (shapes.DESTROY, "D"),
+    OwnAct.RESTORE: (shapes.RESTORE, "U"),
 }
 
 

@@ -231,6 +231,7 @@ class OwnAct(StrEnum):
     REWRAP = "rewrap"  # sealed anew under newer versions of its keys
     CLOSE = "close"  # nobody objected to its suspension
     DELETE = "delete"  # its archive is over, or the holder asked for it
+    RESTORE = "restore"  # brought back to what it was at an earlier time
 
 
 @dataclass(frozen=True, slots=True)

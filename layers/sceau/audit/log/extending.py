@@ -81,7 +81,7 @@ class Locks:
         """Everything that is written once and locked, after `after`, in the order of names."""
         for prefix in PREFIXES:
             for name in self._store.list(prefix, after=after):
-                if prefix != TILES or _is_full(name):
+                if prefix != TILES or is_full_tile(name):
                     yield name
 
     def term(self, name: str) -> Term | None:
@@ -216,7 +216,8 @@ class LockKeeper:
             self._store.replace(PLACE, data, expected=tag)
 
 
-def _is_full(name: str) -> bool:
+def is_full_tile(name: str) -> bool:
+    """Whether this is the name of a tile that never changes again: such are locked."""
     try:
         return parse_path(name.removeprefix(LOG)).full
     except ValueError:
