@@ -18,6 +18,7 @@ from benchmarks.logs import sealing_large_log, sealing_log
 from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
+from benchmarks.traces import traces_among_many
 
 Part = Callable[[Figures], None]
 
@@ -28,7 +29,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "sizes": OverHttps.sizes,
 }
 ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
-LARGE: dict[str, Part] = {"log-large": sealing_large_log}
+LARGE: dict[str, Part] = {"log-large": sealing_large_log, "traces-large": traces_among_many}
 """What takes long: measured when it is named."""
 
 

@@ -19,6 +19,11 @@ def read_audit_event(resource_id: str) -> Response:
     return app.serve(Traces.read, resource_id=resource_id)
 
 
+@app.route("/fhir/AuditEvent/{resource_id}/$proof", methods=["GET"], content_types=ANY)
+def prove_audit_event(resource_id: str) -> Response:
+    return app.serve(Traces.proof, resource_id=resource_id)
+
+
 @app.route("/healthz/traces", methods=["GET"], content_types=ANY)
 def health() -> Response:
     return app.health()

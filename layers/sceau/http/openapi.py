@@ -124,10 +124,11 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("PUT", "/fhir/Consent/{resource_id}"): _Operation(
         "Withdraw an authorisation", (200, 400, 404, 406, 409, 412, 415, 422), body="Consent"
     ),
-    ("GET", "/fhir/AuditEvent"): _Operation(
-        "ITI-81: who did what on one's record", (*_SEARCHING, 422), search="AuditEvent"
-    ),
+    ("GET", "/fhir/AuditEvent"): _Operation("ITI-81: who did what on one's record", _SEARCHING, search="AuditEvent"),
     ("GET", "/fhir/AuditEvent/{resource_id}"): _Operation("Read one event", (200, 404, 406)),
+    ("GET", "/fhir/AuditEvent/{resource_id}/$proof"): _Operation(
+        "The .tlog-proof file that proves that an event is in the log", (200, 404, 406), produces=("text/plain",)
+    ),
     ("GET", "/openapi.json"): _Operation("This description", public=True, produces=(JSON,)),
     ("GET", "/openapi.html"): _Operation("This description as a page", public=True, produces=(_JSON_HTML,)),
 }

@@ -16,6 +16,7 @@ from sceau.access.matrix import Rules
 from sceau.access.model import Actor, ActorKind
 from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
+from sceau.audit.log.errors import LogDamaged, LogUnavailable
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log, place_of, reason_of
@@ -179,7 +180,7 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
             "denied.unknown",
             Outcome.REFUSED,
         )
-    if isinstance(error, (RecordDamaged, EventDamaged)):
+    if isinstance(error, (RecordDamaged, EventDamaged, LogDamaged)):
         log(LogEvent.DAMAGED, request=request.request_id, error=str(error))
         text = "what is stored does not pass its integrity checks; operations have been told"
         return 500, (Problem("exception", text),), "failed.damaged", Outcome.FAILED
@@ -187,9 +188,8 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
         log(LogEvent.KEY_GONE, request=request.request_id, error=str(error))
         return 503, (_KEY_GONE,), "failed.key-version-gone", Outcome.FAILED
     # A right that the chalicefile does not grant is a mistake of ours, and no retry helps.
-    if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
-        error, (ObjectRightDenied, KeyRightDenied)
-    ):
+    unavailable = (JournalUnavailable, LogUnavailable, Unavailable, ObjectStoreError, KeyServiceError)
+    if isinstance(error, unavailable) and not isinstance(error, (ObjectRightDenied, KeyRightDenied)):
         log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__, reason=reason_of(error))
         return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
     _log_unexpected(error, request)
