@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -357,3 +359,22 @@ def test_the_event_of_a_masked_document_is_shown_to_the_holder(world: World) -> 
     event = world.holder(patient).get(f"/fhir/AuditEvent/{trace(read)}")
     labels = [label["code"] for one in parsed(event)["entity"] for label in one.get("securityLabel", ())]
     assert labels == ["MASQUE_PS"]
+
+
+def test_a_structures_officer_extracts_its_own_professionals_traces_as_a_table(world: World, history: History) -> None:
+    officer = world.caller("security-officer")
+    own = (
+        f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}&agent.identifier=urn:oid:1.2.250.1.71.4.2.1|899700000102"
+    )
+    target, rows = f"/fhir/AuditEvent?{own}&date=ge{TODAY}&_format=text/csv", []
+    while target:
+        answer = officer.get(target, Accept="text/csv")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8; header=present")
+        rows += list(csv.DictReader(io.StringIO(answer.data.decode(), newline="")))
+        target = answer.headers.get("Link", "").partition(">")[0].removeprefix(f"<{world.origin}")
+    found_events = {row["event"] for row in rows}
+    assert {history.acts[act] for act in ("find", "read", "retrieve")} <= found_events
+    assert found_events.isdisjoint(history.acts[act] for act in ("publish", "grant", "refused"))
+    with world.refused("denied.other-structure"):
+        answer = officer.get(f"/fhir/AuditEvent?agent.identifier={LABORATORY.system}|{LABORATORY.value}&date=ge{TODAY}")
+    issues(answer, 403)

@@ -57,6 +57,13 @@ CLIENTS = (
         (LABORATORY,),
     ),
     DevelopmentClient(
+        "hospital-security",
+        "Poste du RSSI de l'hôpital d'essai",
+        ClientKind.SOFTWARE,
+        ("system/AuditEvent.rs",),
+        (HOSPITAL,),
+    ),
+    DevelopmentClient(
         "hospital",
         "DPI de l'hôpital d'essai",
         ClientKind.PROFESSIONAL_SOFTWARE,
@@ -131,6 +138,7 @@ ACTORS = {
         DevelopmentActor("general-practitioner", "practice", "general_practitioner"),
         DevelopmentActor("emergency-physician", "other-hospital", "emergency_physician"),
         DevelopmentActor("regulator", "samu", "regulator"),
+        DevelopmentActor("security-officer", "hospital-security"),
     )
 }
 """Those as whom `sceau token` fetches a token, and the journey's cast."""

@@ -45,7 +45,7 @@ class Call:
     """What a use case works with. One per request, used by one thread.
 
     `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable. `rules`: those in
-    force when the request came.
+    force when the request came. `purpose`: of the act, where it is not that of all the caller's acts.
     """
 
     request: Request
@@ -58,6 +58,7 @@ class Call:
     record_id: str | None = None
     dossier_version: int = 0
     matrix: str | None = None
+    purpose: Coding | None = None
     events: list[str] = field(default_factory=list)
 
     def begin(self, audit_act: AuditAct, record_id: str | None = None) -> None:
@@ -106,7 +107,7 @@ class Call:
             user=_user(self.actor),
             structure=_structure(self.actor),
             token_id=self.actor.token_id,
-            purpose=_PURPOSES[self.actor.kind],
+            purpose=self.purpose or _PURPOSES[self.actor.kind],
             policies=self._policies(),
             record_id=self.record_id,
             dossier_version=self.dossier_version,

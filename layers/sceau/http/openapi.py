@@ -124,7 +124,12 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("PUT", "/fhir/Consent/{resource_id}"): _Operation(
         "Withdraw an authorisation", (200, 400, 404, 406, 409, 412, 415, 422), body="Consent"
     ),
-    ("GET", "/fhir/AuditEvent"): _Operation("ITI-81: who did what on one's record", _SEARCHING, search="AuditEvent"),
+    ("GET", "/fhir/AuditEvent"): _Operation(
+        "ITI-81: who did what on one's record; what a structure's own professionals did",
+        (*_SEARCHING, 422),
+        search="AuditEvent",
+        produces=(FHIR_JSON, "text/csv"),
+    ),
     ("GET", "/fhir/AuditEvent/{resource_id}"): _Operation("Read one event", (200, 404, 406)),
     ("GET", "/fhir/AuditEvent/{resource_id}/$proof"): _Operation(
         "The .tlog-proof file that proves that an event is in the log", (200, 404, 406), produces=("text/plain",)

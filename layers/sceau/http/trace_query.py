@@ -50,7 +50,9 @@ def parse(
     for name, value in pairs:
         if name == "date":
             period.append(value)
-        elif name in PATIENT and same_patient is not None:
+        elif name in PATIENT:
+            if same_patient is None:
+                raise bad_request(f"{name}: no patient can be named here", name)
             same_patient(name, value)
         elif name == "_count":
             count = _count(value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sceau.access.facts import record_facts
-from sceau.access.model import Act, RecordFacts
+from sceau.access.model import Act, ActorKind, RecordFacts
 from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked
 from sceau.audit.facts import AuditAct, Entity
 from sceau.audit.history import Happened, RecordHistory
@@ -23,6 +23,7 @@ from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
+from sceau.http.extraction import Extraction
 from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer
 from sceau.http.negotiation import require_accepted, require_json_answer
@@ -63,9 +64,15 @@ class Traces:
         self._reader = JournalReader(runtime.store, opener)
         self._history = RecordHistory(runtime.store, self._reader, clock=runtime.clock)
         self._links = TraceLinks(built.page_seal, runtime.origin)
+        self._extraction = Extraction(built, self._reader, self._links)
 
     def find(self, call: Call) -> Answer:
-        """ITI-81: the events of the holder's record, newest first, refusals included, and their places in the log."""
+        """ITI-81: the events of the holder's record, newest first, refusals included, and their places in the log.
+
+        For a structure's software: its own professionals' (`extraction`).
+        """
+        if call.actor.kind is ActorKind.SOFTWARE:
+            return self._extraction.find(call)
         call.begin(AuditAct.QUERY_TRACES)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)

@@ -23,6 +23,7 @@ from fixtures.inprocess import Process, Response, Session, World, chalicefile
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
 from sceau.cli.documents import DOMINIQUE
+from sceau.cli.people import HOSPITAL
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
 from sceau.identity.client import TokenNotGiven
@@ -118,6 +119,8 @@ URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
 SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
 
+OFFICERS = f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}&date=ge2026-03-01"
+
 _MASKED = {"coding": [{"system": codes.TRE_A07, "code": "MASQUE_PS"}]}
 MASKING = [{"op": "replace", "path": "/securityLabel/0", "value": _MASKED}]
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -175,6 +178,8 @@ ACTS = {
     "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
     "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
     "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
+    "prove trace": Act("patient", get("/fhir/AuditEvent/{event}/$proof", Accept="text/plain"), "full", False),
+    "extract traces": Act("security-officer", get(f"/fhir/AuditEvent?{OFFICERS}&_format=text/csv"), "full", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
 
@@ -208,6 +213,7 @@ def base(name: str) -> World:
         )
         for actor, path, body in steps:
             assert process.session(actor).request("POST", path, body).status in (200, 201)
+        world.seal()
     else:
         process.session("insurer")  # the first start made the pseudonym key
     return world
