@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sceau.access.matrix import Rules
@@ -55,6 +56,9 @@ class Authenticator(Protocol):
     def authenticate(self, request: Request, now: datetime) -> Actor:
         """The caller. Raises ResourceRefusal, or Unavailable."""
 
+    def evidence(self, request: Request, now: datetime) -> bytes:
+        """What shows later who sent a request that was authenticated. Raises Unavailable."""
+
     def response_headers(self, request: Request, now: datetime) -> Mapping[str, str]:
         """Headers for any answer to this caller (a fresh DPoP nonce)."""
 
@@ -93,7 +97,8 @@ class Wrapper:
                 return self._finished(request, None, use_case(self._service, request), started)
             actor = self._authenticator.authenticate(request, self._clock())
             now = self._clock()
-            call = Call(request, actor, now, self._server, self._append, self._rules(now))
+            evidence = partial(self._authenticator.evidence, request, now)
+            call = Call(request, actor, now, self._server, self._append, self._rules(now), evidence)
             call.record_id = actor.record_id
             answer = use_case(self._service, call)
         except ResourceRefusal as refusal:
@@ -123,7 +128,7 @@ class Wrapper:
         if call is not None and not isinstance(error, JournalUnavailable):
             try:
                 call.trace(outcome=outcome, reason=reason)
-            except (JournalUnavailable, ObjectStoreError, KeyServiceError) as unavailable:
+            except (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 cause = reason_of(unavailable)
                 log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__, reason=cause)
                 status, problems = 503, (_UNAVAILABLE,)
