@@ -19,6 +19,7 @@ from benchmarks.logs import sealing_large_log, sealing_log, sealing_shares
 from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
+from benchmarks.traces import traces_among_many
 
 Part = Callable[[Figures], None]
 
@@ -29,7 +30,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "sizes": OverHttps.sizes,
 }
 ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
-LARGE: dict[str, Part] = {"log-large": sealing_large_log, "backup": backup}
+LARGE: dict[str, Part] = {"log-large": sealing_large_log, "backup": backup, "traces-large": traces_among_many}
 """What takes long: measured when it is named."""
 
 

@@ -34,6 +34,11 @@ def count_emergency_reviews() -> Response:
     return app.serve(Traces.review_figures)
 
 
+@app.route("/fhir/AuditEvent/{resource_id}/$proof", methods=["GET"], content_types=ANY)
+def prove_audit_event(resource_id: str) -> Response:
+    return app.serve(Traces.proof, resource_id=resource_id)
+
+
 @app.route("/healthz/traces", methods=["GET"], content_types=ANY)
 def health() -> Response:
     return app.health()

@@ -219,12 +219,14 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
 MAY_BE_ABSENT = (
     "records/*/dossier",
     "configuration/",
+    "journal/events/",
     "journal/log/",
     "journal/reconciliation",
     "journal/locks",
     "probe/",
 )
-"""Names that may be read without knowing that they were ever written; all others are learnt from an object."""
+"""Names that may be read without knowing that they were ever written (an event's: its id comes from a caller); all
+others are learnt from an object."""
 
 MAY_BE_FORGOTTEN = ("replay/", "journal/records/", "probe/")
 """Names that power loss may take back: nobody needs them by then, or they can be made again."""

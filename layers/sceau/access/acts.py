@@ -72,6 +72,7 @@ RULES: dict[Act, Rule] = {
     Act.READ_ENTRY: _rule("DocumentReference.r", *_READER),
     Act.READ_DOCUMENT: _rule("DocumentReference.r", *_READER),
     Act.READ_TRACES: _rule("AuditEvent.s", *_HOLDER),
+    Act.EXTRACT_TRACES: _rule("AuditEvent.s", ActorKind.SOFTWARE),
     Act.READ_NOTICES: _rule("Communication.s", *_READER),
     Act.READ_REVIEW_QUEUE: _rule("Communication.s", ActorKind.SOFTWARE),
     Act.REVIEW: _rule("Communication.u", ActorKind.SOFTWARE),

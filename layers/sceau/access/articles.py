@@ -56,12 +56,16 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     ),
     Reason.ALLOWED_NAMED: Article("whom the holder's decision names", "CSP L. 1111-16, L. 1111-19"),
     Reason.ALLOWED_FIGURES: Article("operations see counts and ages of emergency accesses, never who", "[choice]"),
-    Reason.ALLOWED_STRUCTURE: Article("a structure reviews its own emergency accesses", "CSP R. 1111-48 [choice]"),
+    Reason.ALLOWED_STRUCTURE: Article(
+        "a structure reviews its own emergency accesses, and extracts its own professionals' traces",
+        "CSP R. 1111-48 [choice]; HOM EX_AIR-120",
+    ),
     Reason.DENIED_SCOPE: Article("the token's scope does not cover it", "SMART App Launch 2"),
     Reason.DENIED_ACTOR: Article(
         "this kind of caller never does this", "api.md; CSP L. 1111-18 (insurers read nothing)"
     ),
     Reason.DENIED_OTHER_RECORD: Article("a token names one record", "api.md"),
+    Reason.DENIED_OTHER_STRUCTURE: Article("traces of another structure than one's own", "HOM EX_AIR-120"),
     Reason.DENIED_NO_RECORD: Article("nobody opened a record", "CSP R. 1111-40"),
     Reason.DENIED_CLOSED: Article("a closed record is read by nobody", "CSP L. 1111-18, R. 1111-36"),
     Reason.DENIED_SUSPENDED: Article("a suspended record is treated as a closed one", NOT_FOUND),

@@ -10,7 +10,7 @@ thousands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
@@ -26,6 +26,7 @@ from sceau.access.model import (
     ActorKind,
     Caution,
     DocumentFacts,
+    Identifier,
     Mode,
     Reason,
     RecordFacts,
@@ -66,6 +67,13 @@ def decide(
 ) -> Verdict:
     """The verdict. `document` is None for an act on the record as a whole (a search is then decided per entry too)."""
     return Decision(act, actor, record, rules, now).on(document)
+
+
+def of_own_structure(actor: Actor, asked: Collection[Identifier]) -> Verdict:
+    """Whether the traces that are asked for, of these structures, are those of the caller's own, and of no other."""
+    if asked and set(asked) <= set(actor.structures):
+        return Verdict(True, Reason.ALLOWED_STRUCTURE)
+    return Verdict(False, Reason.DENIED_OTHER_STRUCTURE)
 
 
 class Decision:
@@ -117,6 +125,8 @@ class Decision:
         act, actor, record = self._act, self._actor, self._record
         if act is Act.COUNT_REVIEWS:
             return Reason.ALLOWED_FIGURES
+        if act is Act.EXTRACT_TRACES:
+            return self._extracting()
         if act in REVIEWING:
             return Reason.ALLOWED_STRUCTURE if actor.structures else Reason.DENIED_NOT_NAMED
         if actor.kind in _OF_ONE_RECORD and actor.record_id is None:
@@ -138,6 +148,12 @@ class Decision:
         if record.status is RecordStatus.SUSPENDED:
             return Reason.DENIED_SUSPENDED
         return self._on_open_record()
+
+    def _extracting(self) -> Reason:
+        """HOM EX_AIR-120: a structure's own, over all records; so its token names none. `of_own_structure` is next."""
+        if self._actor.record_id is not None:
+            return Reason.DENIED_OTHER_RECORD
+        return Reason.ALLOWED_STRUCTURE if self._actor.structures else Reason.DENIED_OTHER_STRUCTURE
 
     def _on_open_record(self) -> Reason:
         act, actor = self._act, self._actor

@@ -89,7 +89,7 @@ def _actor(question: Question, now: datetime) -> Actor:
         subject=_PARENT if kind is ActorKind.REPRESENTATIVE else _RECORD,
         token_id="explain",  # noqa: S106 - of no token
         scopes=frozenset({f"{LEVELS[kind]}/*.cruds"}),
-        record_id=_RECORD,
+        record_id=None if question.act is Act.EXTRACT_TRACES else _RECORD,
         structures=(_STRUCTURE,) if kind in (ActorKind.SOFTWARE, ActorKind.INSURER) or is_professional else (),
         professional=_PERSON if is_professional else None,
         profession=question.profession if is_professional else None,

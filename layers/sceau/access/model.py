@@ -48,6 +48,7 @@ class Act(StrEnum):
     READ_SET = "read-set"
     READ_DOCUMENT = "read-document"  # TD3.2
     READ_TRACES = "read-traces"  # ITI-81
+    EXTRACT_TRACES = "extract-traces"  # those of a structure's own professionals
     READ_NOTICES = "read-notices"
     READ_REVIEW_QUEUE = "read-review-queue"  # a structure's emergency accesses
     REVIEW = "review"
@@ -231,6 +232,7 @@ class Reason(StrEnum):
     DENIED_SCOPE = "denied.scope"
     DENIED_ACTOR = "denied.actor"
     DENIED_OTHER_RECORD = "denied.other-record"
+    DENIED_OTHER_STRUCTURE = "denied.other-structure"
     DENIED_NO_RECORD = "denied.no-record"
     DENIED_CLOSED = "denied.closed"
     DENIED_SUSPENDED = "denied.suspended"

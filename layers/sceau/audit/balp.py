@@ -157,7 +157,7 @@ def _agents(shape: Shape, facts: EventFacts) -> Iterator[Json]:
         yield _user(facts.user, shape.user, policy, facts.purpose)
     if facts.structure and not shape.closed:
         identifier, name = facts.structure.identifier, facts.structure.name
-        yield {"type": _concept(shapes.PROVIDER), "who": _logical(identifier, name), "requestor": False}
+        yield {"type": _concept(shapes.PROVIDER), "who": _structure(identifier, name), "requestor": False}
 
 
 def _client(client: Client, kind: Coding) -> Json:
@@ -288,13 +288,19 @@ def _logical(identifier: Identifier, name: str | None) -> Json:
     return {"identifier": _identifier(identifier)} | ({"display": text} if text else {})
 
 
+def _structure(identifier: Identifier, name: str | None) -> Json:
+    """A structure by its whole identifier: of 15 digits (a SIRET behind a 3), it only looks like an INS. It comes from
+    registrations and from Pro Santé Connect, never from what is sent."""
+    return _logical(identifier, name) | {"identifier": {"system": identifier.system, "value": identifier.value}}
+
+
 def _identifier(identifier: Identifier) -> Json:
     """A producer's own identifier may be made from the patient's INS, which then does not stand here."""
     return ({"system": identifier.system} if identifier.system else {}) | {"value": hide_ins(identifier.value)}
 
 
 def _pair(identifier: Identifier) -> str:
-    return f"{identifier.system}|{hide_ins(identifier.value)}"
+    return f"{identifier.system}|{identifier.value}"
 
 
 def _coding(coding: Coding) -> Json:

@@ -208,6 +208,7 @@ class EventFacts:
     request: Request | None = None
     request_id: str | None = None
     entered: Entered | None = None
+    evidence: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.record_id is not None and check_record(self.record_id) == NO_RECORD:

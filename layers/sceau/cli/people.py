@@ -61,6 +61,13 @@ CLIENTS = (
         (LABORATORY,),
     ),
     DevelopmentClient(
+        "hospital-security",
+        "Poste du RSSI de l'hôpital d'essai",
+        ClientKind.SOFTWARE,
+        ("system/AuditEvent.rs",),
+        (HOSPITAL,),
+    ),
+    DevelopmentClient(
         "hospital",
         "DPI de l'hôpital d'essai",
         ClientKind.PROFESSIONAL_SOFTWARE,
@@ -150,6 +157,7 @@ ACTORS = {
         DevelopmentActor("regulator", "samu", "regulator"),
         DevelopmentActor("reviewer", "other-hospital-review"),
         DevelopmentActor("operations", "operations"),
+        DevelopmentActor("security-officer", "hospital-security"),
     )
 }
 """Those as whom `sceau token` fetches a token, and the journey's cast."""

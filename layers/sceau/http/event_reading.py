@@ -89,11 +89,11 @@ class TraceReader:
         self._pseudonym_key = built.pseudonym_key
         self._records = Records(runtime.store, Envelope(runtime.keys))
         opener = BatchOpener(runtime.keys, KeyName.JOURNAL, clock=runtime.clock)
-        self._reader = JournalReader(runtime.store, opener)
+        self.journal = JournalReader(runtime.store, opener)
 
     def events(self, call: Call) -> Events:
         """The events that one request opens."""
-        return Events(self._reader, call.request.request_id)
+        return Events(self.journal, call.request.request_id)
 
     def load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
         """The dossier of the token's record (None: nobody opened one) and its facts."""

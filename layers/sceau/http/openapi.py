@@ -130,7 +130,10 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         body="Consent",
     ),
     ("GET", "/fhir/AuditEvent"): _Operation(
-        "ITI-81: who did what on one's record", (*_SEARCHING, 422), search="AuditEvent"
+        "ITI-81: who did what on one's record; what a structure's own professionals did",
+        (*_SEARCHING, 422),
+        search="AuditEvent",
+        produces=(FHIR_JSON, "text/csv"),
     ),
     ("GET", "/fhir/AuditEvent/{resource_id}"): _Operation("Read one event", (200, 404, 406)),
     ("GET", "/fhir/Communication"): _Operation(
@@ -144,6 +147,9 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
         (200, 422),
         search="emergency-reviews",
         produces=(JSON,),
+    ),
+    ("GET", "/fhir/AuditEvent/{resource_id}/$proof"): _Operation(
+        "The .tlog-proof file that proves that an event is in the log", (200, 404, 406), produces=("text/plain",)
     ),
     ("GET", "/openapi.json"): _Operation("This description", public=True, produces=(JSON,)),
     ("GET", "/openapi.html"): _Operation("This description as a page", public=True, produces=(_JSON_HTML,)),

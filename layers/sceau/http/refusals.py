@@ -12,6 +12,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.DENIED_SCOPE: "the token's scope does not cover this",
     Reason.DENIED_ACTOR: "this kind of caller may not do this",
     Reason.DENIED_OTHER_RECORD: "the token is for another record",
+    Reason.DENIED_OTHER_STRUCTURE: "agent.identifier names no structure of your client",
     Reason.DENIED_NO_RECORD: "the patient has no open record",
     Reason.DENIED_NO_GRANT: "the patient has not authorised your structure",
     Reason.DENIED_NOT_AUTHOR: "no author organisation of the document is among your client's identifiers",

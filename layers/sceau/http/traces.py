@@ -1,40 +1,46 @@
-"""The function `traces`: who did what on a record (ITI-81), read by its holder.
+"""The function `traces`: who did what on a record (ITI-81), read by its holder, with proofs that it was logged.
 
 An event is shown by its exact stored bytes: they are what was committed to. What is known besides stands around it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import islice
+from typing import Final
 
 from sceau.access.model import Act, ActorKind
+from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked
 from sceau.audit.facts import AuditAct, Entity
-from sceau.fhir.outcome import FhirError, Problem, bad_request, operation_outcome
+from sceau.audit.history import Happened, RecordHistory
+from sceau.audit.journal import JournalEvent
+from sceau.audit.log.errors import NotLogged
+from sceau.audit.log.proofs import MEDIA_TYPE, SUFFIX
+from sceau.audit.log.proving import ProofMaker
+from sceau.fhir.outcome import FhirError, Problem
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
-from sceau.http.event_reading import ReadEvent, TraceReader, page_caller
+from sceau.http.event_reading import TraceReader
+from sceau.http.extraction import Extraction
+from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer
-from sceau.http.negotiation import is_strict, require_json_answer
+from sceau.http.negotiation import require_accepted, require_json_answer
 from sceau.http.notices import Notices
-from sceau.http.periods import period
 from sceau.http.refusals import not_found
 from sceau.http.reviews import Reviews
 from sceau.http.runtime import Runtime
+from sceau.http.trace_bundle import Shown, searchset
+from sceau.http.trace_query import TraceLinks, TraceQuery, parse
+from sceau.http.trace_sight import TraceSight
 from sceau.records.commits import Commits
-from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS, matches
+from sceau_schemas.audit import AuditEvent, matches
 
-DEFAULT_COUNT = 50
-MOST = 200
-COMPLETED = "urn:sceau:fhir:event-completed"
-"""Extension on a searchset entry: false for the event of a write that no version of the record carries."""
+MOST_OPENED: Final = 400
+"""Events that one page opens at most. A filter that few pass gives pages that are short, or empty, with a `next`."""
 
-_WRITES = frozenset({"C", "U"})
-_REPEATED = "repeated"
+INDEX_HEADER: Final = "Sceau-Log-Index"
+"""Response header of an event: at which index of the log it is. Absent while it is not sealed."""
+
+_PROOF_TYPE = MEDIA_TYPE.partition(";")[0]
 
 
 def build(runtime: Runtime) -> Handler:
@@ -42,61 +48,71 @@ def build(runtime: Runtime) -> Handler:
     return build_wrapper(runtime, Traces)
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is asked: a period [start, end[, filters, how many, and the event after which to go on (newest first)."""
-
-    start: datetime
-    end: datetime
-    filters: tuple[tuple[str, str], ...]
-    count: int
-    warnings: tuple[Problem, ...] = ()
-    after: str | None = None
-
-
 class Traces:
     """The use cases. Each takes a `Call` and gives an `Answer`; what it raises, the wrapper maps."""
 
     def __init__(self, built: Built) -> None:
+        runtime = built.runtime
+        self._store, self._origin = runtime.store, runtime.origin
         self._reader = TraceReader(built)
+        self._history = RecordHistory(runtime.store, self._reader.journal, clock=runtime.clock)
+        self._links = TraceLinks(built.page_seal, runtime.origin)
+        self._extraction = Extraction(built, self._reader.journal, self._links)
         self._notices = Notices(self._reader)
         self._reviews = Reviews(self._reader)
 
     def find(self, call: Call) -> Answer:
-        """ITI-81: the events of the holder's record in a period, newest first, refusals included."""
+        """ITI-81: the events of the holder's record, newest first, refusals included, and their places in the log.
+
+        For a structure's software: its own professionals' (`extraction`).
+        """
+        if call.actor.kind is ActorKind.SOFTWARE:
+            return self._extraction.find(call)
         call.begin(AuditAct.QUERY_TRACES)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
-        query = self._query(call)
+        pairs = call.request.query_pairs()
+        query = self._links.open(call, pairs) or parse(
+            pairs, call, same_patient=lambda name, value: self._reader.same_patient(call, name, value)
+        )
         dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
         call.trace()
-        events = self._reader.events(call)
-        visible = self._reader.sight(call, dossier, facts)
-        of_record = events.of_record(facts.record_id, query.start, query.end, after=query.after, newest_first=True)
-        asked_for = (one for one in of_record if matches(one.said, query.filters) and visible(one.said))
-        found = list(islice(asked_for, query.count + 1))
-        page = found[: query.count]
-        links = [("self", self._link(call, query, query.after))]
-        if len(found) > len(page):
-            links.append(("next", self._link(call, query, page[-1].stored.event_id)))
+        page = self._page(call, query, self._reader.sight(call, dossier, facts))
+        links = [("self", self._links.link(call, query))]
+        if page.following is not None:
+            links.append(("next", self._links.link(call, query.behind(page.following))))
         completed = dossier.commits if dossier else Commits()
-        warnings = (*query.warnings, *events.damaged)
-        return Answer(200, _searchset(page, links, self._reader.origin, completed, warnings), FHIR_JSON)
+        told = (*query.warnings, *page.damaged)
+        return Answer(200, searchset(page.shown, links, self._origin, completed, told), FHIR_JSON)
 
     def read(self, call: Call) -> Answer:
         """One event of the holder's record, by its id: its exact bytes."""
         call.begin(AuditAct.READ)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
-        dossier, facts = self._reader.load(call)
-        call.require(Act.READ_TRACES, facts)
-        event_id = call.request.path_parameters["resource_id"]
-        event = self._reader.events(call).whole(facts.record_id, event_id)
-        if not self._reader.sight(call, dossier, facts)(event.said):
-            raise not_found()
-        call.trace(data=Entity(reference=f"AuditEvent/{event_id}"))
-        return Answer(200, event.stored.data, FHIR_JSON)
+        event = self._named(call)
+        index = self._history.index_of(event.record_id, event.event_id)
+        call.trace(data=Entity(reference=f"AuditEvent/{event.event_id}"))
+        return Answer(200, event.data, FHIR_JSON, {} if index is None else {INDEX_HEADER: str(index)})
+
+    def proof(self, call: Call) -> Answer:
+        """`$proof`: the file that proves, offline and to anybody, that the event of this id is in the log."""
+        call.begin(AuditAct.READ)
+        call.require_ask(Act.READ_TRACES)
+        require_accepted(call.request, _PROOF_TYPE)
+        event = self._named(call)
+        try:
+            maker = ProofMaker(self._store)
+            index = maker.index_of(event.record_id, event.event_id)
+            proof = None if index is None else maker.prove(event, index)
+        except NotLogged:
+            proof = None
+        if proof is None:
+            raise _not_logged_yet()
+        call.trace(data=Entity(reference=f"AuditEvent/{event.event_id}"))
+        name = f'attachment; filename="{event.event_id}{SUFFIX}"'
+        return Answer(200, proof.encode(), MEDIA_TYPE, {"Content-Disposition": name, INDEX_HEADER: str(proof.index)})
 
     def find_notices(self, call: Call) -> Answer:
         """Notices of the record, for its holder and the médecin traitant; for a structure, its emergency accesses."""
@@ -110,84 +126,63 @@ class Traces:
         """Counts and ages of a stage's emergency accesses, for operations."""
         return self._reviews.figures(call)
 
-    def _query(self, call: Call) -> _Query:
-        pairs = call.request.query_pairs()
-        pages = [value for name, value in pairs if name == "page"]
-        if pages:
-            if len(pairs) != 1:
-                raise bad_request("page stands alone")
-            return self._opened(call, pages[0])
-        filters, warnings = [], []
-        dates: list[str] = []
-        count = DEFAULT_COUNT
-        for name, value in pairs:
-            if name == "date":
-                dates.append(value)
-            elif name in ("patient", "patient.identifier"):
-                self._reader.same_patient(call, name, value)
-            elif name == "_count":
-                count = _count(value)
-            elif name in TOKEN_PARAMETERS or name in STRING_PARAMETERS:
-                filters.append((name, value))
-            elif name != "_format":
-                warnings.append(
-                    Problem("not-supported", "a parameter is not supported and was ignored", name, severity="warning")
-                )
-        if warnings and is_strict(call.request):
-            raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
-        start, end = period("date", dates, call.now)
-        return _Query(start, end, tuple(filters), count, tuple(warnings))
+    def _named(self, call: Call) -> JournalEvent:
+        """The event that the path names, if it is of the caller's record and the caller may see it.
 
-    def _link(self, call: Call, query: _Query, after: str | None) -> str:
-        content = {
-            "start": query.start.isoformat(),
-            "end": query.end.isoformat(),
-            "filters": query.filters,
-            "count": query.count,
-            "after": after,
-        }
-        return self._reader.page_link(call, "/fhir/AuditEvent", "AuditEvent", content)
+        Raises Refused, EventAbsent: one answer for what is unknown, of another record, or hidden.
+        """
+        dossier, facts = self._reader.load(call)
+        call.require(Act.READ_TRACES, facts)
+        event = self._reader.journal.read(call.record_id or "", call.request.path_parameters["resource_id"])
+        if not self._reader.sight(call, dossier, facts)(AuditEvent.model_validate_json(event.data)):
+            raise not_found()
+        return event
 
-    def _opened(self, call: Call, token: str) -> _Query:
-        content = self._reader.page_seal.open(token, "AuditEvent", page_caller(call), now=call.now)
-        return _Query(
-            datetime.fromisoformat(content["start"]),
-            datetime.fromisoformat(content["end"]),
-            tuple((name, value) for name, value in content["filters"]),
-            int(content["count"]),
-            after=content["after"],
-        )
+    def _page(self, call: Call, query: TraceQuery, visible: TraceSight) -> _Page:
+        """What is asked for, newest first.
 
+        An event that does not pass its checks, or is gone, is not shown, and said to be there: one must not hide all
+        others.
+        """
+        page = _Page()
+        happened = self._history.newest_first(call.record_id or "", query.start, query.end, after=query.after)
+        for number, one in enumerate(happened):
+            if number == MOST_OPENED:
+                page.following = happened[number - 1].event_id
+                break
+            shown = self._opened(call, one, page.damaged)
+            if shown is None or not (matches(shown.parsed, query.filters) and visible(shown.parsed)):
+                continue
+            if len(page.shown) == query.count:
+                page.following = page.shown[-1].event.event_id
+                break
+            page.shown.append(shown)
+        return page
 
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value[:9]) > 0):
-        raise bad_request("_count: expected a number, 1 or more", "_count")
-    return min(int(value[:9]), MOST)
+    def _opened(self, call: Call, one: Happened, damaged: list[Problem]) -> Shown | None:
+        try:
+            event = self._reader.journal.read(call.record_id or "", one.event_id)
+            return Shown(event, AuditEvent.model_validate_json(event.data), one.index)
+        except EventDamaged:
+            kind, text = LogEvent.DAMAGED, "does not pass its integrity checks"
+        except EventAbsent:
+            kind, text = LogEvent.DAMAGED, "was logged, and is gone"
+        except EventLocked:
+            kind, text = LogEvent.KEY_GONE, "is sealed under a key that is gone"
+        log(kind, request=call.request.request_id, error=f"event {one.event_id}")
+        damaged.append(Problem("exception", f"event {one.event_id} {text}"))
+        return None
 
 
-def _searchset(
-    events: Sequence[ReadEvent],
-    links: Sequence[tuple[str, str]],
-    origin: str,
-    completed: Container[str],
-    warnings: Sequence[Problem],
-) -> bytes:
-    """The bundle, with the events' own bytes in it. No total: counting would mean opening every event."""
-    relations = [{"relation": relation, "url": url} for relation, url in links]
-    head = json.dumps({"resourceType": "Bundle", "type": "searchset", "link": relations}, separators=(",", ":"))
-    entries = [_entry(event, origin, completed) for event in events]
-    if warnings:
-        outcome = json.dumps(operation_outcome(warnings), separators=(",", ":"))
-        entries.append(b'{"resource":' + outcome.encode() + b',"search":{"mode":"outcome"}}')
-    if not entries:
-        return head.encode()
-    return head[:-1].encode() + b',"entry":[' + b",".join(entries) + b"]}"
+class _Page:
+    """A page as it is gathered. `following`: behind which event the next one begins; None: there is none."""
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+        self.damaged: list[Problem] = []
+        self.following: str | None = None
 
 
-def _entry(event: ReadEvent, origin: str, completed: Container[str]) -> bytes:
-    own_id, said = event.stored.event_id, event.said
-    around: dict[str, object] = {"fullUrl": f"{origin}/fhir/AuditEvent/{own_id}", "search": {"mode": "match"}}
-    announced = said.action in _WRITES and said.outcome == "0" and said.outcome_desc != _REPEATED
-    if announced and own_id not in completed:
-        around["extension"] = [{"url": COMPLETED, "valueBoolean": False}]
-    return json.dumps(around, separators=(",", ":"))[:-1].encode() + b',"resource":' + event.stored.data + b"}"
+def _not_logged_yet() -> FhirError:
+    text = "the event is not in the log yet: the next checkpoint will hold it, within a minute or so"
+    return FhirError(404, Problem("incomplete", text, rule="docs/formats/log.md, sealing"))

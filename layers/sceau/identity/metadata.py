@@ -18,6 +18,7 @@ _SCOPES = [
     "patient/DocumentReference.crus",
     "patient/List.rs",
     "patient/Patient.s",
+    "system/AuditEvent.s",
     "system/Communication.us",
     "system/Consent.cu",
     "system/DocumentReference.cus",

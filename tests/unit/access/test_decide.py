@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from sceau.access.acts import RULES as ACTS, may_ask
-from sceau.access.decide import Decision
+from sceau.access.decide import Decision, of_own_structure
 from sceau.access.document_types import PATIENT_TYPES
 from sceau.access.model import (
     Act,
@@ -232,6 +232,23 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     (Act.READ_REVIEW_QUEUE, actor(ActorKind.SOFTWARE, record_id=None), record(), Reason.ALLOWED_STRUCTURE),
     (Act.COUNT_REVIEWS, actor(ActorKind.OPERATIONS, record_id=None), record(), Reason.ALLOWED_FIGURES),
     (Act.REVIEW, actor(ActorKind.SOFTWARE, structures=()), record(), Reason.DENIED_NOT_NAMED),
+    (Act.EXTRACT_TRACES, actor(ActorKind.SOFTWARE, record_id=None), record(), Reason.ALLOWED_STRUCTURE),
+    (Act.EXTRACT_TRACES, actor(ActorKind.SOFTWARE), record(), Reason.DENIED_OTHER_RECORD),
+    (
+        Act.EXTRACT_TRACES,
+        actor(ActorKind.SOFTWARE, record_id=None, structures=()),
+        record(),
+        Reason.DENIED_OTHER_STRUCTURE,
+    ),
+    (Act.EXTRACT_TRACES, actor(ActorKind.INSURER, record_id=None), record(), Reason.DENIED_ACTOR),
+    (Act.EXTRACT_TRACES, actor(ActorKind.PROFESSIONAL), record("medecin_traitant"), Reason.DENIED_ACTOR),
+    (Act.EXTRACT_TRACES, actor(ActorKind.OPERATIONS, record_id=None), record(), Reason.DENIED_ACTOR),
+    (
+        Act.EXTRACT_TRACES,
+        actor(ActorKind.SOFTWARE, record_id=None, scopes=frozenset({"system/DocumentReference.crus"})),
+        record(),
+        Reason.DENIED_SCOPE,
+    ),
 ]
 
 
@@ -242,6 +259,18 @@ def test_a_record_is_entered_or_not_for_the_right_reason(
     found = verdict(act, who, facts)
     assert found.reason is reason
     assert found.allowed is reason.value.startswith("allowed.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [((HOSPITAL,), True), ((), False), ((LABORATORY,), False), ((HOSPITAL, LABORATORY), False)],
+)
+def test_a_structures_officer_asks_for_its_own_and_for_nothing_beside(
+    asked: tuple[Identifier, ...], allowed: bool
+) -> None:
+    verdict = of_own_structure(actor(ActorKind.SOFTWARE, record_id=None), asked)
+    expected = Reason.ALLOWED_STRUCTURE if allowed else Reason.DENIED_OTHER_STRUCTURE
+    assert (verdict.allowed, verdict.reason) == (allowed, expected)
 
 
 OWN = frozenset({HOSPITAL})

@@ -25,6 +25,7 @@ from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
 from sceau.cli.body_own import own_document
 from sceau.cli.documents import DOMINIQUE
+from sceau.cli.people import HOSPITAL
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
 from sceau.identity.client import Emergency, TokenNotGiven
@@ -153,6 +154,8 @@ URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
 SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
 
+OFFICERS = f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}&date=ge2026-03-01"
+
 _MASKED = {"coding": [{"system": codes.TRE_A07, "code": "MASQUE_PS"}]}
 MASKING = [{"op": "replace", "path": "/securityLabel/0", "value": _MASKED}]
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
@@ -219,6 +222,8 @@ ACTS = {
     "notices": Act("patient", get("/fhir/Communication"), "full", False),
     "review": Act("reviewer", reviewing, "emergency", False),
     "figures": Act("operations", get("/ops/emergency-reviews"), "emergency", False),
+    "prove trace": Act("patient", get("/fhir/AuditEvent/{event}/$proof", Accept="text/plain"), "full", False),
+    "extract traces": Act("security-officer", get(f"/fhir/AuditEvent?{OFFICERS}&_format=text/csv"), "full", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
 
@@ -259,6 +264,7 @@ def base(name: str) -> World:
             assert process.session(actor).request("POST", path, body).status in (200, 201)
         if name == "emergency":
             process.session("emergency-physician", entering=BROKEN)
+        world.seal()
     else:
         process.session("insurer")  # the first start made the pseudonym key
     return world
