@@ -2,7 +2,7 @@
 
 Nothing finds events by who acted: the period's events of the whole stage are opened, page by page, and those of others
 left out. So a page is bounded in events and in time, and says where the next one begins. Why there is no index by
-structure: docs/decisions/0017-extractions-open-the-period.md
+structure: docs/decisions/0018-extractions-open-the-period.md
 """
 
 from __future__ import annotations
