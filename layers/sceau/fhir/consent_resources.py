@@ -18,6 +18,7 @@ from sceau.fhir.consents import (
     SCOPES,
 )
 from sceau.fhir.parse import Json
+from sceau.fhir.search.dates import millis
 from sceau.fhir.times import instant
 from sceau.records.ids import document_id
 from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
@@ -92,7 +93,7 @@ def _period(stored: StoredConsent, settings: RuleSettings) -> Json:
     if grant is None or stored.start is None:
         return {}
     # Exclusive with us, inclusive with FHIR.
-    return {"start": instant(stored.start), "end": instant(int(end_of(grant, settings).timestamp() * 1000) - 1)}
+    return {"start": instant(stored.start), "end": instant(millis(end_of(grant, settings)) - 1)}
 
 
 def _reference(grantee: StoredIdentifier) -> Json:

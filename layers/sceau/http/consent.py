@@ -29,6 +29,7 @@ from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Body, Json, parse_resource
 from sceau.fhir.resources import etag, etag_matches, last_modified
+from sceau.fhir.search.dates import millis
 from sceau.fhir.searchset import searchset
 from sceau.http import lives
 from sceau.http.building import Built, build_wrapper
@@ -359,4 +360,4 @@ def _reference(call: Call, consent_id: str, version: int) -> Entity:
 
 
 def _moment(call: Call) -> Moment:
-    return Moment(int(call.now.timestamp() * 1000), f"{call.actor.kind} {call.actor.subject}", call.rules.settings)
+    return Moment(millis(call.now), f"{call.actor.kind} {call.actor.subject}", call.rules.settings)

@@ -18,6 +18,7 @@ from typing import Final
 from sceau.audit.facts import OwnAct, OwnFacts, Server
 from sceau.audit.journal import Journal
 from sceau.envelope.messages import Envelope
+from sceau.fhir.search.dates import millis
 from sceau.http.runtime import Runtime
 from sceau.keys.errors import KeyVersionGone
 from sceau.objects.errors import ObjectAbsent, ObjectExists
@@ -110,7 +111,7 @@ class Undoing:
             dossier,
             head=dossier.head.model_copy(update={"version": newest.head.version, "updated": newest.head.updated}),
             commits=newest.commits,
-        ).following(event, at=int(self._clock().timestamp() * 1000))
+        ).following(event, at=millis(self._clock()))
         self._records.commit(back, replacing=Loaded(newest, tag))
         undone.version = back.head.version
         return undone
