@@ -18,6 +18,7 @@ from benchmarks.logs import sealing_large_log, sealing_log
 from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
+from benchmarks.wraps import wraps
 
 Part = Callable[[Figures], None]
 
@@ -27,7 +28,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "search": OverHttps.search,
     "sizes": OverHttps.sizes,
 }
-ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
+ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log, "wraps": wraps}
 LARGE: dict[str, Part] = {"log-large": sealing_large_log}
 """What takes long: measured when it is named."""
 

@@ -36,6 +36,7 @@ KEY_SETS: Final = {
     KeyOperation.UNWRAP: "KeyManagerKeyDecrypt",
     KeyOperation.SIGN: "KeyManagerKeySign",
     KeyOperation.PUBLIC: "KeyManagerReadOnly",
+    KeyOperation.DESCRIBE: "KeyManagerReadOnly",
 }
 
 

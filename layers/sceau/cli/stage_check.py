@@ -24,7 +24,7 @@ def add_stage_check(
     """Add the action to those of `sceau stage`."""
     check = actions.add_parser(
         "check",
-        help="races, locks, versions, place, encryption, public access, clocks; writes under probe/ only; "
+        help="races, locks, versions, place, encryption, public access, keys, clocks; writes under probe/ only; "
         "not 0 if something does not hold",
     )
     common(check)
@@ -41,7 +41,7 @@ def _run(stage: Stage) -> int:
                 raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
             if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
                 stack.enter_context(s3_of(stage, folder))  # nobody serves the stage now
-        return report(stage.properties())
+        return report(stage.properties(stage.file.tools["operations"]))
 
 
 def report(findings: Iterable[Finding]) -> int:
