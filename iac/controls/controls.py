@@ -157,7 +157,7 @@ def _least_privilege(plan: Plan, deployment: Deployment) -> Said:
             )
     tools = set(deployment.roles) - {function.name for function in deployment.functions}
     for cell in sorted(found):
-        uses = cell.what.startswith("key ") and cell.operation != KeyOperation.DESCRIBE
+        uses = cell.what.startswith("key ") and cell.operation not in {KeyOperation.DESCRIBE, KeyOperation.PUBLIC}
         if cell.role in tools and uses and cell.what not in _KEYS_OF_TOOLS:
             yield cell.role, f"it may {_told(cell)}: tools open nothing but configuration and probes"
 

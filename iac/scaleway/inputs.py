@@ -93,15 +93,15 @@ def _role(deployment: Deployment, role: str, statements: Iterable[StoreStatement
     for statement in own:
         name = OBJECT_SETS[statement.operation] if statement.operation else _WHERE
         sets[deployment.lock_days(statement.bucket) is not None].add(name)
-    keys: dict[str, list[str]] = {}
+    keys: dict[str, dict[str, None]] = {}
     for right in deployment.key_rights():
         if right.role == role:
-            keys.setdefault(KEY_SETS[right.operation], []).append(right.key.value)
+            keys.setdefault(KEY_SETS[right.operation], {})[right.key.value] = None
     return {
         "function": role in {function.name for function in deployment.functions},
         "object_sets": sorted(sets[False]),
         "journal_sets": sorted(sets[True]),
-        "key_permissions": dict(sorted(keys.items())),
+        "key_permissions": {name: list(held) for name, held in sorted(keys.items())},
         "statements": _statements(own),
     }
 

@@ -14,6 +14,7 @@ from journeys.test_local_commands import free_port
 from sceau.cli import main as command
 from sceau.cli.local_stage import ensure_local_stage
 from sceau.keys.pkcs11_library import shared_library
+from sceau.keys.ports import KeyName
 from sceau.keys.wrapped import Form
 from sceau.records.inventory import RECORDS, take_inventory
 from sceau.stage import Settings, load_stage
@@ -32,6 +33,14 @@ CUSTODY = (
     "[stages.local.key_service.first]\n" + HSM + "[stages.local.key_service.second]\n"
     'adapter = "local"\nfile = ".local/keys.json"\n'
 )
+
+
+KEYS, BINDS = [f"key {key}" for key in KeyName], "associated data binds"
+CHECKED = [
+    *(f"first service: {name}" for name in (*KEYS, BINDS)),
+    *(f"second service: {name}" for name in ("key dossier", "key content", "key probe", BINDS)),
+    f"custody: {BINDS}",
+]
 
 
 @pytest.mark.xdist_group("live")
@@ -68,6 +77,9 @@ def test_the_journey_is_the_same(
     inventory = take_inventory(stage.tool("inventory").store, (RECORDS,))
     assert {key: under.form for key, under in inventory.counts} == forms
     assert inventory.unreadable == []
+    assert command.main(["stage", "check", "local"]) == 0
+    checked = [line[7:59].strip() for line in capsys.readouterr().out.splitlines()][4:]
+    assert checked == (CHECKED if Form.CUSTODY in forms.values() else [*KEYS, BINDS])
     pin = (tmp_path / ".local" / "softhsm" / "pin").read_text()
     assert (tmp_path / ".local" / "softhsm" / "pin").stat().st_mode & 0o777 == 0o600
     assert pin not in (tmp_path / ".local" / "service.log").read_text()

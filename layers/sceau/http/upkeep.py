@@ -1,9 +1,9 @@
 """The function `upkeep`: by schedule, deletes what is over, and makes locks last as long as records live.
 
-Once a day it measures what the stage relies on. It holds no key, and outside `probe/` has no right but to list, to
-delete, and to lock for longer. A run ends by itself, well before its
-function's time is over, and what it did not get to, later runs will. If it dies in the middle, nothing is half done:
-each deletion and each lock stands for itself. Two runs at once disturb nobody.
+Once a day it measures what the stage relies on. It may ask what each key is and use none, and outside `probe/` has no
+right but to list, to delete, and to lock for longer. A run ends by itself, well before its function's time is over, and
+what it did not get to, later runs will. If it dies in the middle, nothing is half done: each deletion and each lock
+stands for itself. Two runs at once disturb nobody.
 """
 
 from __future__ import annotations
