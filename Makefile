@@ -18,7 +18,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: s3-server contract-minio bench-large scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: mutants s3-server contract-minio bench-large scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
 	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
 
+mutants: $(VENV)/.mutants ## change the rules of access in small ways and see whether their tests notice (minutes)
+	@$(BIN)/python tests/mutants/run.py
+
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
 
@@ -103,7 +106,7 @@ lock-base: $(VENV)/.dev ## take the newest of Debian's packages into iac/packagi
 	@$(BIN)/python -m iac.packaging lock-base
 
 lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
-	@for kind in runtime dev fuzz clients package; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for kind in runtime dev fuzz clients package mutants; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
 
 clean: ## remove what was built (the local stage in .local stays)
@@ -123,6 +126,10 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
 	@$(call install,fuzz)
+	@touch $(VENV)/.runtime $(VENV)/.dev
+
+$(VENV)/.mutants: requirements/mutants.txt | $(VENV)/bin/python
+	@$(call install,mutants)
 	@touch $(VENV)/.runtime $(VENV)/.dev
 
 $(VENV)/.package: requirements/package.txt | $(VENV)/bin/python

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.calls import calls
+from benchmarks.deciding import deciding
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
 from benchmarks.logs import sealing_large_log, sealing_log
@@ -27,7 +28,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "search": OverHttps.search,
     "sizes": OverHttps.sizes,
 }
-ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
+ALONE: dict[str, Part] = {"calls": calls, "decide": deciding, "starts": starts, "sealing": sealing, "log": sealing_log}
 LARGE: dict[str, Part] = {"log-large": sealing_large_log}
 """What takes long: measured when it is named."""
 
