@@ -34,6 +34,7 @@ from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
+from sceau.cli.structures import add_structures_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.http.runtime import SwitchedOff
 from sceau.http.undoing import NothingToRestore
@@ -102,6 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_keys_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_rules_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_structures_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_evidence_command(commands, _common, lambda options: load_stage(_settings(options)))
