@@ -221,15 +221,26 @@ class StoredConsent(Stored):
     earlier: tuple[StoredConsent, ...] = ()
 
 
+ClosingMotive = Literal["holder", "suspension", "death"]
+
+
 class DossierHead(Stored):
-    """What is true of the whole record. The events that announced its versions rest beside it."""
+    """What is true of the whole record. The events that announced its versions rest beside it.
+
+    `ended`: its time is over, and its objects are being deleted: for everybody else it is not there any more. `closed`:
+    when, as long as it is. `died`: when the insurer reported the holder's death.
+    """
 
     record_id: Id
     version: Annotated[int, Field(ge=1)]
-    status: Literal["open", "suspended", "closed"]
+    status: Literal["open", "suspended", "closed", "ended"]
     opened: Millis
-    closed: Millis | None = None  # when, as long as it is
+    suspended: Millis | None = None
+    closed: Millis | None = None
+    closing_motive: ClosingMotive = "holder"
     closing_reason: str | None = None  # in the holder's words
+    deletion_requested: Millis | None = None
+    died: Millis | None = None
     updated: Millis
     patient: StoredPatient
     consents: tuple[StoredConsent, ...]

@@ -83,7 +83,9 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     | {(kind, operation) for kind in _LOG for operation in ("list", "read", "replace")}
     | {("log tile", "create-locked"), ("dated checkpoint", "create-locked"), ("log seed", "replace")}
     | {("reconciliation", "read"), ("reconciliation", "replace")},
-    "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
+    "upkeep": {("dossier", operation) for operation in ("list", "read", "replace", "delete")}
+    | {("document", "list"), ("document", "delete"), ("event", "create-locked")}
+    | {("due", operation) for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
     | {("locks", "read"), ("locks", "replace")}
@@ -101,7 +103,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
-    "upkeep": set(),
+    "upkeep": {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
     "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
     | {("journal", "wrap")},
 }
@@ -239,6 +241,8 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
     }
     assert granted == {
         ("upkeep", "records/*/documents/", "delete"),
+        ("upkeep", "records/*/dossier", "delete"),
+        ("upkeep", "due/", "delete"),
         ("upkeep", "replay/", "delete"),
         ("upkeep", "revoked/", "delete"),
         ("upkeep", "journal/events/", "extend-lock"),
@@ -249,9 +253,9 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
     }
 
 
-def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> None:
+def test_upkeep_opens_and_reads_no_document_nor_event(chalicefile: Chalicefile) -> None:
     upkeep = chalicefile.functions["upkeep"]
-    assert upkeep.keys == {}
+    assert {key for key, operations in upkeep.keys.items() if "unwrap" in operations} == {"dossier"}
     read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
     assert read == {"records/*/dossier", "journal/locks", "probe/"}
 

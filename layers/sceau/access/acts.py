@@ -43,6 +43,8 @@ RULES: dict[Act, Rule] = {
     Act.SUSPEND_RECORD: _rule("Consent.u", ActorKind.INSURER),
     Act.OBJECT_TO_SUSPENSION: _rule("Consent.u", *_HOLDER),
     Act.REQUEST_DELETION: _rule("Consent.u", *_HOLDER),
+    Act.REPORT_DEATH: _rule("Consent.u", ActorKind.INSURER),
+    Act.CORRECT_DEATH: _rule("Consent.u", ActorKind.INSURER),
     Act.GRANT: _rule("Consent.c", *_HOLDER),
     Act.COLLECT_CONSENT: _rule("Consent.c", _PROFESSIONAL),
     Act.CONSENT_EXPRESSLY: _rule("Consent.c", *_HOLDER),
@@ -106,6 +108,7 @@ DECIDING = frozenset(
 
 LIFE = frozenset(
     {Act.CLOSE_RECORD, Act.REOPEN_RECORD, Act.SUSPEND_RECORD, Act.OBJECT_TO_SUSPENSION, Act.REQUEST_DELETION}
+    | {Act.REPORT_DEATH, Act.CORRECT_DEATH}
 )
 ALWAYS_READ = frozenset({Act.READ_STATUS, Act.READ_TRACES, Act.READ_CONSENTS, Act.READ_NOTICES})
 """What the holder sees whatever became of the record (CSP L. 1111-19)."""

@@ -47,7 +47,9 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     Reason.ALLOWED_CENTRE_15: Article("a doctor who regulates calls, no opposition", "CSP L. 1111-17 I"),
     Reason.ALLOWED_AUTHOR: Article("the author, about what they deposited", "CSP R. 1111-49; IG4DMP TD3.1b, TD3.3c"),
     Reason.ALLOWED_FEEDING: Article("feeding needs no authorisation", "IG4DMP TD0.2 NB2; CSP R. 1111-42, R. 1111-47"),
-    Reason.ALLOWED_INSURER: Article("the insurer opens and suspends records", "CSP R. 1111-36, R. 1111-40"),
+    Reason.ALLOWED_INSURER: Article(
+        "the insurer opens and suspends records, and reports deaths", "CSP R. 1111-36, R. 1111-40"
+    ),
     Reason.ALLOWED_STATUS: Article("whoever asks learns what may be done here, and why not", "IG4DMP TD0.2"),
     Reason.ALLOWED_COLLECTING: Article(
         "a professional records the holder's consent, for themselves or a colleague", "CSP L. 1111-17 II; EX_0.3-1010"

@@ -47,12 +47,16 @@ _HOLDER: Final = frozenset({ActorKind.PATIENT, ActorKind.REPRESENTATIVE})
 _OF_ONE_RECORD: Final = _HOLDER | {ActorKind.PROFESSIONAL}
 _TOTAL_RIGHT: Final = frozenset({Reason.ALLOWED_MEDECIN_TRAITANT, Reason.ALLOWED_DELEGATION})
 _STATES: Final = {
-    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
-    Act.REOPEN_RECORD: (RecordStatus.CLOSED,),
-    Act.SUSPEND_RECORD: (RecordStatus.OPEN,),
-    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED,),
+    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED),
+    Act.REOPEN_RECORD: (RecordStatus.CLOSED, RecordStatus.OPEN),
+    Act.SUSPEND_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
+    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED, RecordStatus.OPEN),
     Act.REQUEST_DELETION: (RecordStatus.CLOSED,),
+    Act.REPORT_DEATH: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED, RecordStatus.DECEASED),
+    Act.CORRECT_DEATH: (RecordStatus.DECEASED, RecordStatus.CLOSED, RecordStatus.OPEN),
 }
+"""In which states an act is possible: where it leads too, for the same request again is answered as the first time."""
+_ARCHIVED: Final = (RecordStatus.CLOSED, RecordStatus.DECEASED)
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
 
@@ -129,7 +133,7 @@ class Decision:
             return Reason.DENIED_NO_RECORD
         if act in LIFE:
             return self._by_whom() if record.status in _STATES[act] else Reason.DENIED_STATE
-        if record.status is RecordStatus.CLOSED:
+        if record.status in _ARCHIVED:
             return Reason.DENIED_CLOSED
         if record.status is RecordStatus.SUSPENDED:
             return Reason.DENIED_SUSPENDED
@@ -170,7 +174,7 @@ class Decision:
                 return Reason.ALLOWED_INSURER
 
     def _opening(self) -> Reason:
-        if self._record.status in (RecordStatus.CLOSED, RecordStatus.SUSPENDED):
+        if self._record.status in (*_ARCHIVED, RecordStatus.SUSPENDED):
             return Reason.DENIED_CLOSED  # reopening, and objecting, are acts of their own
         return self._by_whom()
 
@@ -244,7 +248,7 @@ class Decision:
         denied = barred(actor, record, self._rules.settings)
         if denied is not None:
             return denied
-        if actor.professional is None or actor.professional not in (record.proposed, record.medecin_traitant):
+        if actor.professional not in record.named:
             return Reason.DENIED_NOT_NAMED
         return Reason.ALLOWED_NAMED if actor.profession == MEDECIN else Reason.DENIED_PROFESSION
 

@@ -19,6 +19,8 @@ class Act(StrEnum):
     SUSPEND_RECORD = "suspend-record"
     OBJECT_TO_SUSPENSION = "object-to-suspension"
     REQUEST_DELETION = "request-deletion"
+    REPORT_DEATH = "report-death"
+    CORRECT_DEATH = "correct-death"  # the holder lives
     GRANT = "grant"
     COLLECT_CONSENT = "collect-consent"  # a professional records what the patient consented to
     CONSENT_EXPRESSLY = "consent-expressly"  # to an occupational or fire-brigade doctor
@@ -78,6 +80,7 @@ class RecordStatus(StrEnum):
     OPEN = "open"
     SUSPENDED = "suspended"  # by the insurer, for six weeks, unless the holder objects
     CLOSED = "closed"  # ten years' archive
+    DECEASED = "deceased"  # the same, and nobody opens it again
 
 
 class GrantKind(StrEnum):
@@ -167,8 +170,8 @@ class RecordFacts:
     """What the decision needs of a record.
 
     `birth_date`: of its holder, FHIR date, maybe of less precision. `blocked`: professionals. `opposed`: emergency
-    modes. `medecin_traitant`: who accepted; `proposed`: who was named and has not answered yet. `kept_secret`: on
-    which day who acted in what is kept from representatives; needed to decide on a care history only.
+    modes. `medecin_traitant`: who accepted; `named`: who was ever named as such, whatever they answered. `kept_secret`:
+    on which day who acted in what is kept from representatives; needed to decide on a care history only.
     """
 
     record_id: str
@@ -178,7 +181,7 @@ class RecordFacts:
     blocked: frozenset[Identifier] = field(default_factory=frozenset)
     opposed: frozenset[Mode] = field(default_factory=frozenset)
     medecin_traitant: Identifier | None = None
-    proposed: Identifier | None = None
+    named: frozenset[Identifier] = field(default_factory=frozenset)
     kept_secret: frozenset[tuple[date, Identifier]] = field(default_factory=frozenset)
 
 

@@ -81,7 +81,11 @@ def _act(facts: EventFacts) -> Json:
     }
 
 
-_OWN_TYPES = {OwnAct.REWRAP: shapes.ENCRYPT}
+_OWN_TYPES = {
+    OwnAct.REWRAP: (shapes.ENCRYPT, "U"),
+    OwnAct.CLOSE: (shapes.ARCHIVE, "U"),
+    OwnAct.DELETE: (shapes.DESTROY, "D"),
+}
 
 
 def _own_act(facts: OwnFacts) -> Json:
@@ -89,10 +93,11 @@ def _own_act(facts: OwnFacts) -> Json:
     patient = {"reference": f"Patient/{facts.record_id}"}
     details = [{"type": name, "valueString": value} for name, value in sorted(facts.details.items())]
     record: Json = {"what": patient, "type": _coding(shapes.SYSTEM_OBJECT), "role": _coding(shapes.PATIENT_ROLE)}
+    kind, action = _OWN_TYPES[facts.act]
     return {
         "resourceType": "AuditEvent",
-        "type": _coding(_OWN_TYPES[facts.act]),
-        "action": "U",
+        "type": _coding(kind),
+        "action": action,
         "outcome": Outcome.SUCCESS.value,
         "agent": [_server(facts.server, shapes.APPLICATION) | {"requestor": True}],
         "source": _source(facts.server),

@@ -226,9 +226,11 @@ class EventFacts:
 
 
 class OwnAct(StrEnum):
-    """What functions of ours do to a record by themselves, while operations have switched them on."""
+    """What functions of ours do to a record by themselves: by the law's clocks, or while switched on."""
 
     REWRAP = "rewrap"  # sealed anew under newer versions of its keys
+    CLOSE = "close"  # nobody objected to its suspension
+    DELETE = "delete"  # its archive is over, or the holder asked for it
 
 
 @dataclass(frozen=True, slots=True)

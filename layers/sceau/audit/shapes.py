@@ -46,6 +46,8 @@ ENCRYPT = Coding(
     "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "encrypt", "Encrypt Record Lifecycle Event"
 )
 """ISO/TS 21089's name for what a rewrap does; FHIR R4 takes its codes as types of AuditEvents."""
+ARCHIVE = Coding(ENCRYPT.system, "archive", "Archive Record Lifecycle Event")
+DESTROY = Coding(ENCRYPT.system, "destroy", "Destroy/Delete Record Lifecycle Event")
 
 PERSON = Coding(_ENTITY_TYPE, "1", "Person")
 SYSTEM_OBJECT = Coding(_ENTITY_TYPE, "2", "System Object")

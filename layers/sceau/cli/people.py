@@ -43,11 +43,21 @@ OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 SAMU = _structure("samu")
 
-_PHYSICIANS_SCOPES = ("user/Communication.s", "user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = (
+    "user/Communication.s",
+    "user/Consent.crus",
+    "user/DocumentReference.crus",
+    "user/List.rs",
+    "user/Patient.rs",
+)
 
 CLIENTS = (
     DevelopmentClient(
-        "insurer", "Caisse d'essai", ClientKind.INSURER, ("system/Consent.c", "system/DocumentReference.cs"), (INSURER,)
+        "insurer",
+        "Caisse d'essai",
+        ClientKind.INSURER,
+        ("system/Consent.cu", "system/DocumentReference.cs"),
+        (INSURER,),
     ),
     DevelopmentClient(
         "laboratory",
@@ -135,6 +145,10 @@ ACTORS = {
         DevelopmentActor("laboratory", "laboratory"),
         DevelopmentActor("patient", "patient-app", "dominique"),
         DevelopmentActor("other-patient", "patient-app", "basile"),
+        DevelopmentActor("minor", "patient-app", "dune"),
+        DevelopmentActor("representative", "patient-app", "coriandre_for_dune"),
+        DevelopmentActor("nurse", "hospital", "nurse"),
+        DevelopmentActor("occupational-doctor", "hospital", "occupational_doctor"),
         DevelopmentActor("hospital-physician", "hospital", "hospital_physician"),
         DevelopmentActor("other-physician", "other-hospital", "psychiatrist"),
         DevelopmentActor("general-practitioner", "practice", "general_practitioner"),

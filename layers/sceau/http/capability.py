@@ -10,6 +10,7 @@ from typing import Final
 from sceau.fhir.parse import Json
 from sceau.fhir.search.parameters import TABLES
 from sceau.fhir.times import instant
+from sceau.http.consent_search import NAMES as CONSENT_NAMES
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
 from sceau_schemas.deployment import Route
 
@@ -122,4 +123,5 @@ def _parameters(name: str) -> list[Json]:
         return [{"name": "patient", "type": "reference"}, {"name": "sent", "type": "date"}, *own]
     if name == "Patient":
         return [{"name": "identifier", "type": "token", "documentation": "INS, as system|value; required"}]
-    return [{"name": "patient", "type": "reference"}, {"name": "patient.identifier", "type": "token"}]
+    own = [{"name": "patient", "type": "reference"}, {"name": "patient.identifier", "type": "token"}]
+    return own + [{"name": name, "type": "token", "documentation": text} for name, text in CONSENT_NAMES.items()]

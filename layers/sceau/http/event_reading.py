@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sceau.access.facts import record_facts
-from sceau.access.model import Act, ActorKind, RecordFacts
+from sceau.access.model import Act, RecordFacts
 from sceau.audit.errors import EventDamaged, EventLocked
 from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.envelope.batch import BatchOpener
@@ -104,8 +104,10 @@ class TraceReader:
 
     def sight(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> TraceSight:
         """Which events the caller is shown."""
-        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries) if dossier else frozenset()
-        return TraceSight(hidden, secrets=call.actor.kind is not ActorKind.REPRESENTATIVE)
+        if dossier is None:
+            return TraceSight(call.actor, ())
+        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
+        return TraceSight(call.actor, [row for row in map(dossier.entries.row, hidden) if row is not None])
 
     def same_patient(self, call: Call, name: str, value: str) -> None:
         """A patient parameter names the token's patient. Raises FhirError 400, Refused 404."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sceau.fhir.search.parameters import TABLES
+from sceau.http.consent_search import NAMES as CONSENT_NAMES
 from sceau.http.message import FHIR_JSON, FORM, JSON, JSON_PATCH
 from sceau.identity.emergency import PARAMETERS
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
@@ -118,11 +119,15 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("GET", "/fhir/Consent"): _Operation(
         "The opening of a record and its authorisations", _SEARCHING, search="Consent"
     ),
+    ("GET", "/fhir/Consent/{resource_id}"): _Operation("Read a decision", _READING),
+    ("GET", "/fhir/Consent/{resource_id}/_history"): _Operation("The versions of a decision", (200, 404, 406)),
     ("POST", "/fhir/Consent"): _Operation(
-        "Open a record, or authorise a structure", (200, 201, 400, 404, 406, 409, 415, 422), body="Consent"
+        "Open a record, or record a decision about it", (200, 201, 400, 404, 406, 409, 415, 422), body="Consent"
     ),
     ("PUT", "/fhir/Consent/{resource_id}"): _Operation(
-        "Withdraw an authorisation", (200, 400, 404, 406, 409, 412, 415, 422), body="Consent"
+        "Close or reopen a record, end a decision, or answer one",
+        (200, 400, 404, 406, 409, 412, 415, 422),
+        body="Consent",
     ),
     ("GET", "/fhir/AuditEvent"): _Operation(
         "ITI-81: who did what on one's record", (*_SEARCHING, 422), search="AuditEvent"
@@ -240,7 +245,7 @@ def _search_parameters(resource: str) -> list[dict[str, Any]]:
         return [_parameter(name, "ITI-81") for name in names]
     if resource == "DocumentReference_condition":
         of_the_document = _parameter("identifier", "Of the document, as system|value", required=True)
-        return [of_the_document, *_search_parameters("Consent")]
+        return [of_the_document, *_search_parameters("record")]
     if resource == "Communication":
         names = ("patient", "patient.identifier", "sent", "category", "status")
         return [_parameter(name, "Notices, derived when they are read") for name in names]
@@ -248,7 +253,8 @@ def _search_parameters(resource: str) -> list[dict[str, Any]]:
         return [_parameter("date", "When they were declared"), _parameter("status", "in-progress, completed")]
     if resource == "Patient":
         return [_parameter("identifier", "INS, as system|value", required=True)]
-    return [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]
+    own = [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]
+    return own + ([_parameter(name, text) for name, text in CONSENT_NAMES.items()] if resource == "Consent" else [])
 
 
 def _parameter(name: str, text: str, *, required: bool = False) -> dict[str, Any]:

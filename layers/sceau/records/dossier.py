@@ -21,7 +21,7 @@ from sceau.records.errors import DuplicateIdentifier, RecordDamaged
 from sceau.records.ids import decode_id, encode_id
 from sceau.records.packing import find_aligned
 from sceau.records.table import PackedTable
-from sceau_schemas.dossier import DossierHead, EntryRow, SetRow, StoredIdentifier
+from sceau_schemas.dossier import DossierHead, EntryRow, SetRow, StoredIdentifier, StoredPatient
 
 _MAGIC = b"SDP2"
 _LENGTH = struct.Struct("<I")
@@ -73,6 +73,16 @@ def divided(data: bytes) -> tuple[bytes, bytes]:
     if end < 0:
         raise RecordDamaged("a dossier object without its sealed part")
     return data[: end + 2], data[end + 2 :]
+
+
+_NOBODY = StoredPatient(
+    ins=StoredIdentifier(system="", value=""),
+    birth_name="",
+    first_names=(),
+    birth_date="",
+    sex="unknown",
+    birth_place="",
+)
 
 
 def _entries() -> PackedTable[EntryRow]:
@@ -141,6 +151,19 @@ class Dossier:
         head = self.head
         made = {"version": head.version + 1, "updated": max(at, head.updated), **changes}
         return replace(self, head=head.model_copy(update=made), commits=self.commits.added(event))
+
+    def ended(self, event: str, *, at: int) -> Dossier:
+        """The last version: nothing is in it but the events of its commits. Its objects are deleted after it."""
+        head = DossierHead(
+            record_id=self.record_id,
+            version=self.head.version + 1,
+            status="ended",
+            opened=self.head.opened,
+            updated=max(at, self.head.updated),
+            patient=_NOBODY,
+            consents=(),
+        )
+        return Dossier(head, self.commits.added(event))
 
     def with_entry(self, row: EntryRow, blob: bytes) -> Dossier:
         """One more document entry. Raises DuplicateIdentifier."""

@@ -48,7 +48,12 @@ class Records:
         self._envelope = envelope
 
     def load(self, record_id: str) -> Loaded | None:
-        """The record's present version, or None when nobody opened one."""
+        """The record's present version; None when nobody opened one, or when it has ended."""
+        loaded = self.load_remains(record_id)
+        return None if loaded is None or loaded.dossier.head.status == "ended" else loaded
+
+    def load_remains(self, record_id: str) -> Loaded | None:
+        """The same, of a record whose objects are being deleted too."""
         try:
             stored = self._store.read(dossier_name(record_id))
         except ObjectAbsent:
@@ -99,7 +104,7 @@ class Records:
         Raises CommitLost when another commit has its place: a swap from an older version can't come any more.
         """
         try:
-            present = self.load(own.record_id)
+            present = self.load_remains(own.record_id)
         except (ObjectStoreUnavailable, KeyServiceUnavailable):
             return None
         if present is None or present.dossier.head.version < own.head.version:

@@ -23,6 +23,7 @@ from fixtures.inprocess import Process, Response, Session, World, chalicefile
 from sceau.audit.accesses import declared
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
+from sceau.cli.body_own import own_document
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
@@ -90,6 +91,8 @@ def _known(session: Session) -> dict[str, Any]:
         "fhir": next(f"{dossier.record_id}.{row.id}" for row in rows if row.document.form == "Bundle"),
         "set": f"{dossier.record_id}.{rows[0].submission_set}",
         "folder": next(f"{dossier.record_id}.{one.id}" for one in dossier.sets.rows() if one.kind == "folder"),
+        "opening": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'opening')}",
+        "proposal": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'medecin_traitant')}",
         "grant": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'grant')}",
     }
 
@@ -124,6 +127,27 @@ def reviewing(session: Session) -> Response:
     return session.request("POST", f"/fhir/Communication/{dossier.record_id}.{own}/$review")
 
 
+def decision(kind: Any, person: str | None, **more: Any) -> Callable[[Session], Response]:
+    body = bodies.consent_decision(DOMINIQUE, kind, AUTHORS[person] if person else None, **more)
+    return lambda session: session.request("POST", "/fhir/Consent", body)
+
+
+def accept(session: Session) -> Response:
+    body = bodies.consent_decision(DOMINIQUE, "medecin_traitant", AUTHORS["general_practitioner"], status="active")
+    return session.request("PUT", f"/fhir/Consent/{_known(session)['proposal']}", body)
+
+
+def close(session: Session) -> Response:
+    body = bodies.consent_life(DOMINIQUE, active=False, reason="Départ")
+    return session.request("PUT", f"/fhir/Consent/{_known(session)['opening']}", body)
+
+
+DIRECTIVES = codes.document_type(codes.TRE_A05, "EXPPAT_3")
+assert DIRECTIVES is not None
+OWN = own_document(
+    DOMINIQUE, DIRECTIVES, "Mes volontés.", when=WHEN, unique_id="urn:oid:2.25.7777", title="Directives anticipées"
+)
+
 PATIENT = f"{DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
 URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
@@ -145,6 +169,12 @@ ACTS = {
     ),
     "withdraw": Act("patient", withdraw, "full", True),
     "consents": Act("patient", get("/fhir/Consent"), "full", False),
+    "block": Act("patient", decision("block", "radiologist"), "full", True, (201, 200)),
+    "oppose": Act("patient", decision("opposition", None, mode="bris_de_glace"), "full", True, (201, 200)),
+    "name a doctor": Act("patient", decision("medecin_traitant", "radiologist"), "full", True, (201, 200)),
+    "accept": Act("general-practitioner", accept, "full", True),
+    "close": Act("patient", close, "full", True),
+    "deposit of one's own": Act("patient", post("/fhir/DocumentReference", OWN), "full", True, (201,)),
     "publish three": Act("laboratory", post("/fhir", bundle(100, 3)), "full", True),
     "publish simplified": Act(
         "laboratory",
@@ -217,6 +247,11 @@ def base(name: str) -> World:
         steps = (
             ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
             ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
+            (
+                "patient",
+                "/fhir/Consent",
+                bodies.consent_decision(DOMINIQUE, "medecin_traitant", AUTHORS["general_practitioner"]),
+            ),
             ("laboratory", "/fhir", bundle(1, 2, (folder(1, 1),))),
             ("laboratory", "/fhir", fhir_bundle()),
         )
