@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any, Final
 import boto3
 
 from iac.deploying import aws, scaleway
+from iac.deploying.acting import as_operations
 from iac.deploying.errors import DeployRefused
 from iac.deploying.holdings import held
 from iac.deploying.reviewed import reviewed
@@ -119,7 +121,9 @@ def apply(work: Work) -> int:
     (work.folder / "deployed.json").write_text(json.dumps(deployed, indent=1) + "\n", "utf-8")
     failed = []
     for told, arguments in _looks(work):
-        if work.command(arguments):
+        with as_operations() if told == "stage check" else nullcontext():
+            status = work.command(arguments)
+        if status:
             failed.append(told)
             if told == "prepare":
                 break  # no function has its credentials: there is nothing to look at

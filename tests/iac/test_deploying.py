@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from fixtures import hosted
 from fixtures.moto_stacks import judged, lay_out
 from iac.deploying.__main__ import main
+from iac.deploying.acting import as_operations
 from iac.deploying.errors import DeployRefused
 from iac.deploying.holdings import held
 from iac.deploying.reviewed import reviewed
@@ -150,3 +151,25 @@ def test_every_bucket_of_the_stage_is_looked_into() -> None:
 def test_a_refusal_is_what_ends_it() -> None:
     with pytest.raises(DeployRefused, match="has no plan"):
         reviewed(Path("/nowhere"), hosted.AWS)
+
+
+@pytest.mark.parametrize(
+    ("own", "seen"),
+    [
+        ({}, {"AWS_ROLE_ARN": "deployer", "SCW_SECRET_KEY": "s"}),
+        ({"SCEAU_OPERATIONS_PROFILE": "operations"}, {"AWS_PROFILE": "operations"}),
+        (
+            {"SCEAU_OPERATIONS_ACCESS_KEY": "k", "SCEAU_OPERATIONS_SECRET_KEY": "x"},
+            {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "x", "SCEAU_KEY_MANAGER_SECRET": "x"},
+        ),
+    ],
+    ids=["nobody else", "a profile", "a key"],
+)
+def test_a_stage_is_checked_as_operations_and_the_deployer_s_access_is_put_away(
+    own: dict[str, str], seen: dict[str, str]
+) -> None:
+    environ = {"AWS_ROLE_ARN": "deployer", "SCW_SECRET_KEY": "s", **own}
+    before = dict(environ)
+    with as_operations(environ):
+        assert {name: value for name, value in environ.items() if name not in own} == seen
+    assert environ == before
