@@ -56,7 +56,7 @@ def old(live: LiveStage) -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(live.folder.certificate, live.folder.certificate_key)
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning, match="TLSv1"):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -11,6 +11,7 @@ import argparse
 import re
 import socket
 import ssl
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -110,8 +111,9 @@ class Doors:
         parts = urlsplit(self._origin)
         context = ssl.create_default_context(cafile=str(self._authority) if self._authority else None)
         context.set_ciphers("ALL:@SECLEVEL=0")  # else our own library would be what refuses
-        context.minimum_version = ssl.TLSVersion.TLSv1
-        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # to try it is the point
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
         address = (parts.hostname or "", parts.port or 443)
         try:
             with (
