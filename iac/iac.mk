@@ -1,8 +1,18 @@
 # Targets of iac/. Included by the Makefile.
-.PHONY: plan evidence test-iac lock-iac
+.PHONY: plan deploy smoke destroy evidence test-iac lock-iac
 
 plan: $(VENV)/.dev ## plan the infrastructure of STAGE and judge it by the controls; WITHOUT_STATE=1: as if nothing were there
 	@$(BIN)/python -m iac.plan --stage $(STAGE) $(if $(WITHOUT_STATE),--without-state)
+
+deploy: $(VENV)/.dev ## plan STAGE, judge it, apply it, look at what came of it, write the evidence; PLANNED=1: apply the plan that is there
+	@$(if $(PLANNED),:,$(MAKE) --no-print-directory plan STAGE=$(STAGE))
+	@$(BIN)/python -m iac.deploying apply --stage $(STAGE)
+
+smoke: $(VENV)/.dev ## ask the deployed STAGE from outside, on synthetic data only
+	@$(BIN)/python -m sceau.cli smoke --stage $(STAGE) --report build/iac/$(STAGE)/smoke.json
+
+destroy: $(VENV)/.dev ## take STAGE down, where no bucket of it holds anything; CONFIRM=STAGE
+	@$(BIN)/python -m iac.deploying destroy --stage $(STAGE) --confirm "$(CONFIRM)"
 
 evidence: $(VENV)/.dev ## for an auditor: what each HDS requirement of STAGE rests on, and what proved it (build/iac/STAGE/evidence.html)
 	@$(BIN)/python -m sceau.cli evidence --stage $(STAGE)

@@ -77,7 +77,7 @@ def make_plan(root: Path, stage: str, out: Path, manifest: Path, *, with_state: 
     spec = file.stages.get(stage)
     if spec is None:
         raise PlanRefused(f"the chalicefile declares no stage {stage!r}; it has {', '.join(sorted(file.stages))}")
-    settings, store = _hosted(stage, spec)
+    settings, store = hosted_settings(stage, spec)
     deployment = derive(file, stage, spec, store.buckets)
     out.mkdir(parents=True, exist_ok=True)
     packaged = _packaged(manifest, stage)
@@ -86,7 +86,8 @@ def make_plan(root: Path, stage: str, out: Path, manifest: Path, *, with_state: 
     return _on_aws(deployment, settings, packaged, out)
 
 
-def _hosted(stage: str, spec: StageSpec) -> tuple[Infrastructure, S3StoreSpec]:
+def hosted_settings(stage: str, spec: StageSpec) -> tuple[Infrastructure, S3StoreSpec]:
+    """What a hosted stage has beside a local one. Raises PlanRefused."""
     if spec.infrastructure is None:
         raise PlanRefused(f"stage {stage} has no infrastructure settings: there is nothing to plan on host {spec.host}")
     if not isinstance(spec.store, S3StoreSpec):
@@ -116,7 +117,7 @@ def _on_scaleway(
     if "image" not in packaged:
         raise PlanRefused(f"what was packaged for stage {deployment.stage} has no image")
     given = variables(deployment, settings, packaged["image"]["digest"])
-    folder = terraform.workspace(out, given, _state(deployment, settings) if with_state else None)
+    folder = terraform.workspace(out, given, state_backend(deployment, settings) if with_state else None)
     planned = terraform.plan(folder)
     resources = terraform.planned(folder, planned)
     early = tuple(Finding("values", address, text) for address, text in value_findings(resources))
@@ -124,7 +125,7 @@ def _on_scaleway(
     return Planned(deployment, plan, (folder / "plan.json", folder / "plan.bin"), early)
 
 
-def _state(deployment: Deployment, settings: ScalewayInfrastructure) -> dict[str, Any]:
+def state_backend(deployment: Deployment, settings: ScalewayInfrastructure) -> dict[str, Any]:
     """The state's bucket, as Terraform's S3 backend takes it. Credentials come from the environment (AWS_…)."""
     return {
         "bucket": settings.state,
@@ -162,6 +163,7 @@ def _tell(found: Planned, out: Path) -> int:
         "host": found.deployment.host,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "plan": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found.files},
+        "accepted": not found.early and not any(results.values()),
         "controls": [
             {
                 "name": control.name,

@@ -6,15 +6,11 @@ deployed as it is.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 import json
 import re
 import shutil
 import subprocess
 import warnings
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +20,7 @@ import pytest
 from moto import mock_aws
 
 from fixtures import hosted
+from fixtures.moto_stacks import for_moto, with_real_zips
 from fixtures.tools import needed_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")]
@@ -99,34 +96,10 @@ def uploaded(templates: dict[str, Json], s3: Any) -> dict[str, Json]:
     """The templates with the digests of real zips, which are uploaded under them as a deployment would."""
     bucket = hosted.aws_settings().artifacts
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    text = json.dumps(templates)
-    for digest in sorted(set(re.findall(r"([0-9a-f]{64})\.zip", text))):
-        body = io.BytesIO()
-        with zipfile.ZipFile(body, "w") as archive:
-            archive.writestr(zipfile.ZipInfo("app.py"), f"# {digest}\n")
-        found = hashlib.sha256(body.getvalue()).hexdigest()
-        s3.put_object(Bucket=bucket, Key=f"{found}.zip", Body=body.getvalue())
-        text = text.replace(digest, found).replace(in_base64(digest), in_base64(found))
-    read: dict[str, Json] = json.loads(text)
+    read, zips = with_real_zips(templates)
+    for digest, data in zips.items():
+        s3.put_object(Bucket=bucket, Key=f"{digest}.zip", Body=data)
     return read
-
-
-def in_base64(digest: str) -> str:
-    return base64.b64encode(bytes.fromhex(digest)).decode()
-
-
-def for_moto(template: Json) -> Json:
-    """What moto can't take, taken out: aliases (it has none, so the function stands for its alias), tags of keys (it
-    reads the API's names there), and outputs of domains."""
-    text = json.dumps(template)
-    text = re.sub(r'\{"Ref": "AliasOf(\w+)"\}', r'{"Fn::GetAtt": ["Function\1", "Arn"]}', text)
-    text = re.sub(r"\$\{AliasOf(\w+)\}", r"${Function\1.Arn}", text)
-    made: Json = json.loads(text)
-    for body in made["Resources"].values():
-        if body["Type"] == "AWS::KMS::Key":
-            del body["Properties"]["Tags"]
-    made["Outputs"] = {name: one for name, one in made["Outputs"].items() if not name.startswith("Target")}
-    return made
 
 
 def deploy(cloudformation: Any, name: str, template: Json, known: dict[str, str]) -> dict[str, str]:

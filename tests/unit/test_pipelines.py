@@ -45,7 +45,17 @@ def test_every_target_is_there(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8") + (ROOT / "iac" / "iac.mk").read_text("utf-8")
     there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = {target for found in targets(path).values() for target in found}
-    assert {"test", "check", "scan-secrets", "scan-dependencies", "package", "sign", "verify", "plan"} <= named
+    assert {
+        "test",
+        "check",
+        "scan-secrets",
+        "scan-dependencies",
+        "package",
+        "sign",
+        "verify",
+        "plan",
+        "deploy",
+    } <= named
     assert named <= there
 
 
@@ -63,6 +73,39 @@ def test_nothing_is_planned_that_was_not_signed_and_checked(path: Path) -> None:
     assert job["needs"] == ["sign"]
     assert "$STAGE" in str(job["environment"]) or "vars.STAGE" in str(job["environment"])
     assert targets(path)["plan"] == ["verify", "plan"]
+
+
+@BOTH
+def test_nothing_is_deployed_without_a_person_or_but_what_was_planned(path: Path) -> None:
+    job = read(path)["deploy"] if path == GITLAB else read(path)["jobs"]["deploy"]
+    assert job["needs"] == ["sign", "plan"]
+    assert targets(path)["deploy"] == ["verify", "deploy"]
+    assert commands(path)["deploy"][-1] == 'make deploy STAGE="$STAGE" PLANNED=1'
+    if path == GITLAB:
+        assert job["when"] == "manual"
+        assert [rule["when"] for rule in job["rules"]] == ["manual"]
+    else:
+        assert job["environment"].endswith("-deploy"), "the environment with reviewers, not the one that plans"
+
+
+@BOTH
+def test_the_evidence_is_kept_of_a_deployment_that_did_not_hold_too(path: Path) -> None:
+    if path == GITLAB:
+        assert read(path)["deploy"]["artifacts"] == {"when": "always", "paths": ["build/iac/"], "expire_in": "10 years"}
+    else:
+        last = read(path)["jobs"]["deploy"]["steps"][-1]
+        assert (last["if"], last["with"]["path"]) == ("${{ !cancelled() }}", "build/iac/")
+
+
+@BOTH
+def test_only_the_deploying_job_asks_for_an_identity(path: Path) -> None:
+    if path == GITLAB:
+        asking = [name for name, job in read(path).items() if isinstance(job, dict) and "id_tokens" in job]
+    else:
+        jobs = read(path)["jobs"].items()
+        asking = [name for name, job in jobs if "id-token" in job.get("permissions", {})]
+        assert read(path)["jobs"]["deploy"]["permissions"] == {"contents": "read", "id-token": "write"}
+    assert asking == ["deploy"]
 
 
 @BOTH
@@ -84,7 +127,7 @@ def test_actions_are_named_by_commit_and_may_write_nothing() -> None:
 
 def test_only_jobs_of_protected_environments_see_a_secret() -> None:
     for name, job in read(GITHUB)["jobs"].items():
-        assert ("secrets." in str(job)) == (name in ("sign", "plan"))
+        assert ("secrets." in str(job)) == (name in ("sign", "plan", "deploy"))
     assert "secrets." not in str(read(GITHUB)["env"])
 
 

@@ -32,6 +32,7 @@ from sceau.cli.registry import add_registry_commands
 from sceau.cli.rules import add_rules_commands
 from sceau.cli.scaleway_api import HostRefused
 from sceau.cli.session import IssuerRefused, Service, Session
+from sceau.cli.smoke import add_smoke_command
 from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.structures import add_structures_commands
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str]) -> int:
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_evidence_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_backup_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_smoke_command(commands, _common, lambda options: load_stage(_settings(options)))
     stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)

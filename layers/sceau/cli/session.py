@@ -35,12 +35,12 @@ class Service:
     _pools: list[urllib3.PoolManager] = field(default_factory=list, repr=False, compare=False)
 
     def pool(self) -> urllib3.PoolManager:
-        """Connections that trust the stage's own authority and no other: one pool, shared by all threads."""
+        """Connections that trust the stage's own authority and no other (public ones, where it has none of its own)."""
         if not self._pools:
             self._pools.append(
                 urllib3.PoolManager(
                     cert_reqs="CERT_REQUIRED",
-                    ca_certs=str(self.folder.authority),
+                    ca_certs=str(self.folder.authority) if self.folder.authority.is_file() else None,
                     retries=False,
                     timeout=60.0,
                     maxsize=64,

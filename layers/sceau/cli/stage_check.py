@@ -52,10 +52,10 @@ def _kept(findings: Iterable[Finding], found: list[Finding]) -> Iterator[Finding
         yield finding
 
 
-def write_report(path: Path, stage: str, findings: Iterable[Finding]) -> None:
+def write_report(path: Path, stage: str, findings: Iterable[Finding], told_as: str = "findings") -> None:
     """What a check found, as `sceau evidence` reads it (docs/formats/evidence.md)."""
     told = [{"name": one.name, "held": one.held, "seen": one.seen} for one in findings]
-    content = {"format": 1, "stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds"), "findings": told}
+    content = {"format": 1, "stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds"), told_as: told}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
 

@@ -2,14 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-go/tfprotov6"
 	"github.com/hashicorp/terraform-plugin-go/tftypes"
 )
 
-// server answers what `validate`, `test` with mocks and `plan` from an empty state ask. The embedded interface is nil:
-// any other call ends the process, which Terraform reports.
+// server answers what `validate`, `test` with mocks, `plan` from an empty state, `apply` and `destroy` ask. What it applies
+// it only remembers as Terraform's state: nothing is made anywhere. The embedded interface is nil: any other call ends the
+// process, which Terraform reports.
 type server struct {
 	tfprotov6.ProviderServer
 	published *published
@@ -74,7 +76,8 @@ func (s *server) ValidateEphemeralResourceConfig(_ context.Context, request *tfp
 	return &tfprotov6.ValidateEphemeralResourceConfigResponse{Diagnostics: diagnostics}, nil
 }
 
-// PlanResourceChange is a creation: what the configuration leaves open and the provider computes is unknown.
+// PlanResourceChange is a creation: what the configuration leaves open and the provider computes is unknown. What is there
+// is destroyed, or changed in place: which change would make it anew, the published schema does not say.
 func (s *server) PlanResourceChange(_ context.Context, request *tfprotov6.PlanResourceChangeRequest) (*tfprotov6.PlanResourceChangeResponse, error) {
 	schema := s.published.resources[request.TypeName]
 	kind := schema.ValueType()
@@ -82,12 +85,12 @@ func (s *server) PlanResourceChange(_ context.Context, request *tfprotov6.PlanRe
 	if err != nil {
 		return nil, err
 	}
-	if !prior.IsNull() {
-		return refusePlan("the stand-in provider plans from an empty state only"), nil
-	}
 	proposed, err := request.ProposedNewState.Unmarshal(kind)
 	if err != nil {
 		return nil, err
+	}
+	if !prior.IsNull() {
+		return &tfprotov6.PlanResourceChangeResponse{PlannedState: request.ProposedNewState}, nil
 	}
 	planned, err := computed(schema.Block, proposed)
 	if err != nil {
@@ -100,8 +103,71 @@ func (s *server) PlanResourceChange(_ context.Context, request *tfprotov6.PlanRe
 	return &tfprotov6.PlanResourceChangeResponse{PlannedState: &dynamic}, nil
 }
 
-func (s *server) ApplyResourceChange(context.Context, *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
-	return &tfprotov6.ApplyResourceChangeResponse{Diagnostics: refused("the stand-in provider applies nothing")}, nil
+// ApplyResourceChange takes a creation for done, with an id of the form that the host's have; a destruction, too.
+// Keys that are protected are refused, as the host does.
+func (s *server) ApplyResourceChange(_ context.Context, request *tfprotov6.ApplyResourceChangeRequest) (*tfprotov6.ApplyResourceChangeResponse, error) {
+	kind := s.published.resources[request.TypeName].ValueType()
+	planned, err := request.PlannedState.Unmarshal(kind)
+	if err != nil {
+		return nil, err
+	}
+	if planned.IsNull() {
+		if request.TypeName == "scaleway_key_manager_key" {
+			return &tfprotov6.ApplyResourceChangeResponse{Diagnostics: refused("the key is protected")}, nil
+		}
+		return &tfprotov6.ApplyResourceChangeResponse{NewState: request.PlannedState}, nil
+	}
+	applied, err := tftypes.Transform(planned, func(path *tftypes.AttributePath, value tftypes.Value) (tftypes.Value, error) {
+		if value.IsKnown() {
+			return value, nil
+		}
+		if path.String() == `AttributeName("id")` {
+			return tftypes.NewValue(tftypes.String, made(request.TypeName)), nil
+		}
+		return tftypes.NewValue(value.Type(), nil), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	state, err := tfprotov6.NewDynamicValue(kind, applied)
+	if err != nil {
+		return nil, err
+	}
+	return &tfprotov6.ApplyResourceChangeResponse{NewState: &state}, nil
+}
+
+// made is a new id of a resource.
+func made(name string) string {
+	id := make([]byte, 16)
+	if _, err := rand.Read(id); err != nil {
+		panic(err)
+	}
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
+	text := fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
+	switch name {
+	case "scaleway_container", "scaleway_container_namespace", "scaleway_key_manager_key":
+		return "fr-par/" + text
+	}
+	return text
+}
+
+// ReadResource says that what was made is as it was.
+func (s *server) ReadResource(_ context.Context, request *tfprotov6.ReadResourceRequest) (*tfprotov6.ReadResourceResponse, error) {
+	return &tfprotov6.ReadResourceResponse{NewState: request.CurrentState}, nil
+}
+
+// UpgradeResourceState takes the state as it rests: it was written by this schema.
+func (s *server) UpgradeResourceState(_ context.Context, request *tfprotov6.UpgradeResourceStateRequest) (*tfprotov6.UpgradeResourceStateResponse, error) {
+	kind := s.published.resources[request.TypeName].ValueType()
+	value, err := request.RawState.Unmarshal(kind)
+	if err != nil {
+		return nil, err
+	}
+	state, err := tfprotov6.NewDynamicValue(kind, value)
+	if err != nil {
+		return nil, err
+	}
+	return &tfprotov6.UpgradeResourceStateResponse{UpgradedState: &state}, nil
 }
 
 func (s *server) ReadDataSource(context.Context, *tfprotov6.ReadDataSourceRequest) (*tfprotov6.ReadDataSourceResponse, error) {
@@ -111,10 +177,6 @@ func (s *server) ReadDataSource(context.Context, *tfprotov6.ReadDataSourceReques
 
 func (s *server) OpenEphemeralResource(context.Context, *tfprotov6.OpenEphemeralResourceRequest) (*tfprotov6.OpenEphemeralResourceResponse, error) {
 	return &tfprotov6.OpenEphemeralResourceResponse{Diagnostics: refused("the stand-in provider opens nothing")}, nil
-}
-
-func refusePlan(text string) *tfprotov6.PlanResourceChangeResponse {
-	return &tfprotov6.PlanResourceChangeResponse{Diagnostics: refused(text)}
 }
 
 func refused(text string) []*tfprotov6.Diagnostic {

@@ -79,7 +79,7 @@ locals {
   administration = [
     "s3:GetBucketAcl", "s3:GetBucketCORS", "s3:GetBucketLocation", "s3:GetBucketObjectLockConfiguration",
     "s3:GetBucketTagging", "s3:GetBucketVersioning", "s3:GetBucketWebsite", "s3:GetLifecycleConfiguration",
-    "s3:ListBucket", "s3:PutBucketAcl", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketTagging",
+    "s3:ListBucket", "s3:ListBucketVersions", "s3:PutBucketAcl", "s3:PutBucketObjectLockConfiguration", "s3:PutBucketTagging",
     "s3:PutBucketVersioning",
   ]
 
