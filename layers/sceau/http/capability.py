@@ -48,7 +48,7 @@ _OPERATIONS: Final = {
     ),
     ("Communication", "review"): (
         "urn:sceau:fhir:operation:Communication-review",
-        "POST Communication/<id>/$review: the structure's responsible person has reviewed an emergency access.",
+        "POST Communication/<id>/$review: a structure's responsible person has reviewed an emergency access.",
     ),
 }
 """Operations on an instance: their definition, and what they do."""
