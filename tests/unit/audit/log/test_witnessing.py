@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -169,7 +169,7 @@ def test_a_checkpoint_without_its_quorum_is_tried_again_and_the_log_goes_on(
     stand.grow(10)
     stand.witnesses["w2"].says = stand.witnesses["w3"].says = says
     report = stand.run()
-    assert report == WitnessReport(asked=3, cosigned=1, overdue=True, **counted)
+    assert report == replace(WitnessReport(asked=3, cosigned=1, overdue=True), **counted)
     assert stand.log.names(COSIGNED) == []
     assert copies(stand.log) == []
     assert stand.cosigners(stand.log.checkpoint) == ["w1"]  # what there is shows
