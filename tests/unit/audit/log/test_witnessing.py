@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -164,7 +165,7 @@ def test_the_request_is_of_the_form_that_is_specified(stand: Stand) -> None:
     ],
 )
 def test_a_checkpoint_without_its_quorum_is_tried_again_and_the_log_goes_on(
-    stand: Stand, says: Callable[[bytes], Reply], counted: dict[str, int]
+    stand: Stand, says: Callable[[bytes], Reply], counted: dict[str, Any]
 ) -> None:
     stand.grow(10)
     stand.witnesses["w2"].says = stand.witnesses["w3"].says = says
