@@ -85,7 +85,8 @@ def deciding(figures: Figures) -> None:
     )
     cells = {"11502-2": Cell.ALLOW, "11490-0": Cell.ALLOW, "34112-3": Cell.DENY}
     rules = Rules((Matrix("bench", date(2023, 10, 29), "bench", {"10": cells}),), RuleSettings())
-    documents, rows = _documents(), []
+    documents = _documents()
+    rows: list[list[str | float]] = []
     for name, actor in _actors().items():
         best = min(_once(actor, record, documents, rules) for _ in range(ROUNDS))
         figure = f"decide.{'doctor' if actor.kind is ActorKind.PROFESSIONAL else 'patient'}.{ENTRIES}.cpu_ms"

@@ -71,7 +71,7 @@ class Structures:
     """The directory as functions see it: read at most every 60 s. Safe under threads."""
 
     def __init__(self, directory: DirectoryStore) -> None:
-        self._cache = BoundedAge(lambda _: directory.read(), max_age=MAX_AGE)
+        self._cache: BoundedAge[str, Directory | None] = BoundedAge(lambda _: directory.read(), max_age=MAX_AGE)
 
     def may_exist(self, number: str, now: datetime) -> bool:
         """Whether a structure has this IdNat_Struct; true where nobody loaded a directory."""
