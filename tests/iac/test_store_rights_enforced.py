@@ -99,24 +99,7 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[users.Site]:
     with users.running(tmp_path_factory.mktemp("aws")) as site:
         users.make_users(site, ROLES)
         furnish(site, hosted.deployment(hosted.AWS))
-        in_buckets: dict[str, list[dict[str, Any]]] = {}
-        for body in hosted.aws_templates()["service"]["Resources"].values():
-            if body["Type"] == "AWS::IAM::Role":
-                [held] = body["Properties"]["Policies"]
-                statements = [
-                    users.without_unfilled(one)
-                    for one in held["PolicyDocument"]["Statement"]
-                    if one["Effect"] == "Allow" and all(action.startswith("s3:") for action in one["Action"])
-                ]
-                name = body["Properties"]["RoleName"].removeprefix("dmp-")
-                document = users.as_document(statements)
-                if len(document) <= users.LARGEST_FOR_A_USER:
-                    site.directory().put_user_policy(UserName=name, PolicyName="rights", PolicyDocument=document)
-                else:
-                    for bucket, own in users.by_bucket(statements, name).items():
-                        in_buckets.setdefault(bucket, []).extend(own)
-        for bucket, own in in_buckets.items():
-            site.client().put_bucket_policy(Bucket=bucket, Policy=users.as_document(own))
+        users.grant_as_on_aws(site, hosted.aws_templates()["service"])
         yield site
 
 
