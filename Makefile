@@ -3,6 +3,7 @@ PYTHON ?= python3
 STAGE  ?= local
 PEER_WARM     ?= 60
 FUZZ_SECONDS  ?= 60
+KILLS         ?= 300
 FUZZ_EXAMPLES ?= 12
 FUZZ_TARGETS  ?= cda bundle document_reference consent token search media json_text jwk dossier
 VERSITYGW := v1.8.0
@@ -18,7 +19,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: s3-server contract-minio bench-large scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,8 +74,17 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
 	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
 
+torture: $(VENV)/.dev ## kill the service KILLS times (300) under load, its sealer too; nothing may be without a trace
+	@SCEAU_TORTURE_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow tests/journeys/test_torture.py
+
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
+
+bench-large: $(VENV)/.dev ## seal onto a log of 1,000,000 entries
+	@$(BIN)/python -m benchmarks.run log-large
+
+bench-backup: $(VENV)/.dev ## measure backup and restoration of 10,000 documents: minutes, 2 GB of disk
+	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run backup
 
 bench-peer: $(VENV)/.dev ## the same acts against HAPI FHIR's JPA server (Java, Maven, wrk, ../shared); PEER_WARM seconds (60)
 	@$(BIN)/python -m benchmarks.peer $(PEER_WARM) 15

@@ -109,7 +109,7 @@ def sealing_log(figures: Figures) -> None:
             ["its memory grew, MB", EVENTS, grown, figures.add("log.seal.memory_mb", grown, Bar(32))],
         ]
         figures.add("log.seal.cpu_us", cpu / EVENTS * 1e6)
-        rows += [_verified(stage, figures), *_proofs(stage, written, figures, "log.proof")]
+        rows += [_verified(stage, figures), *_proofs(stage, written, figures, "log.proof"), _calls(stage, figures)]
         print(table(f"The log, {EVENTS + EVENTS // 10} entries", ("what", "events", "seconds", "bar"), rows))
 
 
@@ -143,6 +143,30 @@ def _proofs(stage: LogStage, written: list[Written], figures: Figures, name: str
     limit = 2 + math.ceil(math.log(size, 256))
     yield ["longest proof, ms", PROOFS, longest * 1000, figures.add(f"{name}.ms", longest * 1000, Bar(50))]
     yield ["its object reads", PROOFS, float(most), figures.add(f"{name}.reads", most, Bar(limit))]
+
+
+def _calls(stage: LogStage, figures: Figures) -> list[str | float]:
+    """The store's calls for one batch, by event: 3 for each of n events, and what docs/architecture.md says beside."""
+    stage.writer.write(MORE)
+    calls: list[str] = []
+    store: Any = CountingPort(stage.store, lambda method, _: calls.append(method))
+    Sealer(store, stage.keys, origin=ORIGIN, clock=stage.clock, retention=RETENTION).run()
+    by_event = len(calls) / MORE
+    return [
+        f"store calls, a batch of {MORE}, by event",
+        MORE,
+        by_event,
+        figures.add("log.seal.calls_per_event", by_event),
+    ]
+
+
+def sealing_shares(figures: Figures) -> None:
+    """What sealing an act's event costs, as a share of the act: a local stage's process does both."""
+    sealing = figures.values.get("log.seal.cpu_us")
+    for act in ("publish", "retrieve"):
+        cpu_ms = figures.values.get(f"{act}.1.cpu_ms")
+        if sealing is not None and cpu_ms:
+            figures.add(f"{act}.sealing_share", sealing / 1000 / cpu_ms, Bar(0.05))
 
 
 def _event(stage: LogStage, written: Written) -> JournalEvent:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.backup import backup
 from benchmarks.calls import calls
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
-from benchmarks.logs import sealing_large_log, sealing_log
+from benchmarks.logs import sealing_large_log, sealing_log, sealing_shares
 from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
+from benchmarks.traces import traces_among_many
 
 Part = Callable[[Figures], None]
 
@@ -28,7 +30,7 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "sizes": OverHttps.sizes,
 }
 ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
-LARGE: dict[str, Part] = {"log-large": sealing_large_log}
+LARGE: dict[str, Part] = {"log-large": sealing_large_log, "backup": backup, "traces-large": traces_among_many}
 """What takes long: measured when it is named."""
 
 
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     for name in wanted:
         if name not in SERVED:
             (ALONE | LARGE)[name](figures)
+    sealing_shares(figures)
     path = ROOT / "build" / "bench.json"
     if not arguments and STAGE == "local":
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Rights on the record: opening it, granting a structure, withdrawing."""
+"""Rights on the record: its opening and closing, and the decisions about it."""
 
 from chalice.app import Response
 
@@ -22,6 +22,16 @@ def create_consent() -> Response:
 @app.route("/fhir/Consent/{resource_id}", methods=["PUT"], content_types=ANY)
 def update_consent(resource_id: str) -> Response:
     return app.serve(Consents.update, resource_id=resource_id)
+
+
+@app.route("/fhir/Consent/{resource_id}", methods=["GET"], content_types=ANY)
+def read_consent(resource_id: str) -> Response:
+    return app.serve(Consents.read, resource_id=resource_id)
+
+
+@app.route("/fhir/Consent/{resource_id}/_history", methods=["GET"], content_types=ANY)
+def consent_history(resource_id: str) -> Response:
+    return app.serve(Consents.history, resource_id=resource_id)
 
 
 @app.route("/healthz/consent", methods=["GET"], content_types=ANY)

@@ -1,4 +1,4 @@
-"""By schedule: sweeping of expired marks, and of documents that no dossier reached. It holds no key."""
+"""By schedule: sweeping of expired marks, and of documents that no dossier reached; what is due on closed records."""
 
 from chalice.app import CloudWatchEvent
 

@@ -105,7 +105,7 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         retention_days=spec.retention_days,
         largest_body_bytes=spec.largest_body_bytes,
         functions=tuple(_function(name, one) for name, one in sorted(functions.items())),
-        roles=dict(sorted({**functions, **file.tools}.items())),
+        roles=dict(sorted({**functions, **file.tools_of(spec)}.items())),
         buckets=buckets,
     )
 

@@ -44,6 +44,7 @@ class StoreStatement:
 
 
 _READ = ("s3:GetObject", "s3:GetObjectRetention")
+_READ_VERSIONS = ("s3:GetObjectVersion",)
 _WRITE = ("s3:PutObject",)
 _LOCK = ("s3:PutObjectRetention",)
 _LIST = ("s3:ListBucket", "s3:ListBucketVersions")  # a deletion, too, looks at the versions first
@@ -96,9 +97,10 @@ def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Bu
         granted = frozenset(map(StoreOperation, operations))
         if StoreOperation.REPLACE in granted and StoreOperation.READ not in granted:
             raise DerivationError(f"{role}: replace on {pattern!r} needs read: S3 compares tags for readers only")
-        if StoreOperation.DELETE in granted and not any(covers_all(one, pattern.split("*")[0]) for one in listed):
+        asked = granted & {StoreOperation.DELETE, StoreOperation.READ_VERSIONS}
+        if asked and not any(covers_all(one, pattern.split("*")[0]) for one in listed):
             raise DerivationError(
-                f"{role}: delete on {pattern!r} needs list: S3 is asked for an object's versions first"
+                f"{role}: {min(asked)} on {pattern!r} needs list: S3 is asked for an object's versions first"
             )
         for bucket in buckets.of_pattern(pattern):
             for operation in sorted(granted):
@@ -163,6 +165,8 @@ def _of_operation(role: str, operation: StoreOperation, pattern: str, bucket: st
     match operation:
         case StoreOperation.READ:
             yield one(_READ)
+        case StoreOperation.READ_VERSIONS:
+            yield one(_READ_VERSIONS)
         case StoreOperation.LIST:
             yield StoreStatement(role, operation, bucket, _LIST, prefixes=names)
         case StoreOperation.CREATE:

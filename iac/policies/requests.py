@@ -31,6 +31,8 @@ def calls(operation: StoreOperation, name: str, retention_days: int) -> tuple[Ca
     match operation:
         case StoreOperation.READ:
             return (_call("s3:GetObject"), _call("s3:GetObjectRetention"))
+        case StoreOperation.READ_VERSIONS:
+            return (_call("s3:GetObjectVersion"),)
         case StoreOperation.LIST:
             return tuple(
                 Call(action, (("s3:prefix", name),), on_bucket=True)

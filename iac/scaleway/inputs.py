@@ -19,6 +19,7 @@ _BYTES_PER_MB: Final = 1000 * 1000  # as the provider counts (scw.MB)
 
 OBJECT_SETS: Final = {
     StoreOperation.READ: "ObjectStorageObjectsRead",
+    StoreOperation.READ_VERSIONS: "ObjectStorageObjectsRead",
     # ObjectStorageBucketsRead alone did not allow a listing (third-party live test of 2026-08-18).
     StoreOperation.LIST: "ObjectStorageReadOnly",
     StoreOperation.CREATE: "ObjectStorageObjectsWrite",

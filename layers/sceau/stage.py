@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.keys.ports import KeyName, KeyService
-from sceau.keys.scoped import KeyOperation, ScopedKeys
+from sceau.keys.scoped import KeyOperation, NoKeys, ScopedKeys
 from sceau.objects.findings import PROBE, Finding
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
@@ -25,7 +25,7 @@ from sceau_schemas import soil
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
 from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, Pkcs11KeysSpec, ScalewayKeysSpec
 from sceau_schemas.overlay import overlaid, settings_in
-from sceau_schemas.stores import S3StoreSpec
+from sceau_schemas.stores import FilesystemBackupSpec, S3Place, S3StoreSpec
 
 if TYPE_CHECKING:
     from sceau.keys.pkcs11_token import Token
@@ -82,10 +82,7 @@ class Stage:
         if rights is None:
             raise SettingsError(f"the chalicefile declares no function {function!r}")
         if rights.on_demand and function not in self.spec.switched_on:
-            raise SettingsError(
-                f"{function} is off on stage {self.name}: switch it on, until a date, in "
-                f"[stages.{self.name}.switched_on] of the chalicefile"
-            )
+            raise SettingsError(self._is_off(function))
         return Runtime(
             function,
             self.name,
@@ -98,12 +95,20 @@ class Stage:
         )
 
     def tool(self, name: str) -> Runtime:
-        """A tool of operations, with its rights only."""
+        """A tool of operations, with its rights only. One without a right on keys needs no way to them."""
         rights = self.file.tools.get(name)
         if rights is None:
             raise SettingsError(f"the chalicefile declares no tool {name!r}")
-        store, keys = scoped_store(self.store(rights), rights), scoped_keys(self.keys(), rights)
-        return Runtime(name, self.name, self.spec, store, keys)
+        if rights.on_demand and name not in self.spec.switched_on:
+            raise SettingsError(self._is_off(name))
+        keys: KeyService = scoped_keys(self.keys(), rights) if rights.keys else NoKeys()
+        return Runtime(name, self.name, self.spec, scoped_store(self.store(rights), rights), keys)
+
+    def _is_off(self, role: str) -> str:
+        return (
+            f"{role} is off on stage {self.name}: switch it on, until a date, in "
+            f"[stages.{self.name}.switched_on] of the chalicefile"
+        )
 
     def store(self, rights: Rights | None = None) -> ObjectStore:
         """The stage's store, with every right: never hand it out unscoped.
@@ -113,6 +118,23 @@ class Stage:
         """
         patterns = ("",) if rights is None else tuple(rights.store)
         return _STORES[self.spec.store.adapter](self, self.spec.store, patterns)
+
+    def backup(self, folder: Path | None = None, *, make: bool = False) -> ObjectStore:
+        """The second store: the one in `folder`, or the stage's own. `make`: a folder that is not there is made.
+
+        Raises SettingsError, ObjectStoreUnavailable.
+        """
+        if folder is not None:
+            spec: Any = FilesystemBackupSpec(adapter="filesystem", folder=folder.resolve())
+        elif self.spec.backup is None:
+            raise SettingsError(f"stage {self.name} declares no backup in the chalicefile: name a folder")
+        else:
+            spec = self.spec.backup
+        if isinstance(spec, FilesystemBackupSpec) and make:
+            from sceau.objects.filesystem import create_root
+
+            create_root(self.base / spec.folder)
+        return _STORES[spec.adapter](self, spec, ("",))
 
     def keys(self) -> KeyService:
         """The stage's key service, with every right: never hand it out unscoped."""
@@ -136,7 +158,7 @@ def _filesystem(stage: Stage, spec: Any, _: tuple[str, ...]) -> ObjectStore:
     return FilesystemStore(stage.base / spec.folder, utc_now)
 
 
-def _s3(stage: Stage, spec: S3StoreSpec, patterns: tuple[str, ...]) -> ObjectStore:
+def _s3(stage: Stage, spec: S3Place, patterns: tuple[str, ...]) -> ObjectStore:
     from sceau.objects.s3.calls import Calls
     from sceau.objects.s3.client import Connection, make_client
     from sceau.objects.s3.store import S3Store
@@ -269,7 +291,8 @@ def moved(spec: StageSpec, folder: Path) -> StageSpec:
     if spec.folder is None:
         raise SettingsError("only a local stage has a folder")
     store, keys = (_moved_paths(part, spec.folder, folder) for part in (spec.store, spec.key_service))
-    return spec.model_copy(update={"folder": folder, "store": store, "key_service": keys})
+    backup = _moved_paths(spec.backup, spec.folder, folder) if spec.backup else None
+    return spec.model_copy(update={"folder": folder, "store": store, "backup": backup, "key_service": keys})
 
 
 def _moved_paths(part: ModelT, before: Path, after: Path) -> ModelT:

@@ -87,6 +87,7 @@ class Entity(_Read):
     type: Coding | None = None
     role: Coding | None = None
     security_label: tuple[Coding, ...] = Field(default=(), alias="securityLabel")
+    query: str | None = None  # base64
     detail: tuple[Detail, ...] = ()
 
 

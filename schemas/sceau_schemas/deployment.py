@@ -25,7 +25,7 @@ from sceau_schemas import soil
 from sceau_schemas.infrastructure import Infrastructure
 from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, KeyNameText, KeyServiceSpec, ScalewayKeysSpec
 from sceau_schemas.rules import RuleSettings
-from sceau_schemas.stores import S3StoreSpec, StoreSpec
+from sceau_schemas.stores import BackupSpec, FilesystemStoreSpec, S3Place, StoreSpec
 
 _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
@@ -67,7 +67,9 @@ class Route(_Strict):
     path: str
 
 
-StoreOperationName = Literal["read", "list", "create", "create-locked", "replace", "delete", "extend-lock"]
+StoreOperationName = Literal[
+    "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "extend-lock"
+]
 KeyOperationName = Literal["wrap", "unwrap", "sign", "public"]
 NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]
 
@@ -77,6 +79,12 @@ class Rights(_Strict):
 
     store: dict[NamePattern, Annotated[tuple[StoreOperationName, ...], Field(min_length=1)]] = {}
     keys: dict[KeyNameText, Annotated[tuple[KeyOperationName, ...], Field(min_length=1)]] = {}
+
+
+class ToolSpec(Rights):
+    """What one of operations' own commands may do. `on_demand`: it is off, as a function may be, until switched on."""
+
+    on_demand: StrictBool = False
 
 
 def _schedule(value: object) -> object:
@@ -176,13 +184,15 @@ class StageSpec(_Strict):
     sealing_seconds: Annotated[int | None, Field(strict=True, ge=1, le=60)] = None
     """Local stages only: how often `journal` seals there, in place of its schedule: nobody waits a minute at a desk."""
     store: StoreSpec
+    backup: BackupSpec | None = None
+    """The second store, of `sceau backup`; on French soil as the first one is."""
     key_service: KeyServiceSpec
     infrastructure: Infrastructure | None = None
     """What `make plan` makes the host's infrastructure from; only hosts that we have modules for."""
     responsible: dict[Responsibility, Annotated[str, Field(min_length=1, max_length=200)]] = {}
     """Who owns what software can't show an auditor (`sceau evidence`): a person or an office."""
     switched_on: dict[str, AwareDatetime] = {}
-    """Functions called on demand that may run now, each until a time: nobody forgets to switch one off."""
+    """Functions and tools called on demand that may run now, each until a time: nobody forgets to switch one off."""
 
     @model_validator(mode="after")
     def _on_french_soil(self) -> Self:
@@ -202,21 +212,32 @@ class StageSpec(_Strict):
 
     @model_validator(mode="after")
     def _stores_on_french_soil(self) -> Self:
-        store = self.store
-        if not isinstance(store, S3StoreSpec):
-            return self
-        name, region = store.host_name, store.region
+        for called, place in (("store", self.store), ("backup", self.backup)):
+            if isinstance(place, S3Place) and not self._is_on_french_soil(place):
+                raise ValueError(
+                    f"{called}: endpoint {place.host_name} with region {place.region} is not known to be on French "
+                    f"soil; the list: {soil.the_list()}"
+                )
+        return self
+
+    def _is_on_french_soil(self, place: S3Place) -> bool:
+        name, region = place.host_name, place.region
         if soil.is_loopback(name):
-            accepted = self.host == "local" and region == soil.LOOPBACK
-        elif self.premises is not None and name in self.premises.servers:
-            accepted = region.startswith(soil.OWN_REGION_PREFIX)
-        else:
-            accepted = soil.place_of_store(name, region) is not None
-        if not accepted:
-            raise ValueError(
-                f"store: endpoint {name} with region {region} is not known to be on French soil; "
-                f"the list: {soil.the_list()}"
-            )
+            return self.host == "local" and region == soil.LOOPBACK
+        if self.premises is not None and name in self.premises.servers:
+            return region.startswith(soil.OWN_REGION_PREFIX)
+        return soil.place_of_store(name, region) is not None
+
+    @model_validator(mode="after")
+    def _backup_apart(self) -> Self:
+        store, backup = self.store, self.backup
+        if isinstance(store, FilesystemStoreSpec) and isinstance(backup, FilesystemStoreSpec):
+            if store.folder in {backup.folder, *backup.folder.parents}:
+                raise ValueError("backup: its folder is the store's own")
+        elif isinstance(store, S3Place) and isinstance(backup, S3Place):
+            both = set(store.buckets.values()) & set(backup.buckets.values())
+            if both and store.origin == backup.origin:
+                raise ValueError(f"backup: bucket {min(both)} is one of the store's own")
         return self
 
     @model_validator(mode="after")
@@ -259,7 +280,7 @@ class Chalicefile(_Strict):
 
     format: Literal[1]
     functions: dict[str, FunctionSpec]
-    tools: dict[str, Rights]
+    tools: dict[str, ToolSpec]
     stages: dict[str, StageSpec]
 
     def deployed(self, stage: StageSpec) -> dict[str, FunctionSpec]:
@@ -270,12 +291,17 @@ class Chalicefile(_Strict):
             if not function.on_demand or name in stage.switched_on
         }
 
+    def tools_of(self, stage: StageSpec) -> dict[str, ToolSpec]:
+        """The tools that a stage has, likewise."""
+        return {name: tool for name, tool in self.tools.items() if not tool.on_demand or name in stage.switched_on}
+
     @model_validator(mode="after")
     def _what_is_switched_on_can_be(self) -> Self:
+        roles: dict[str, FunctionSpec | ToolSpec] = {**self.tools, **self.functions}
         for name, stage in self.stages.items():
-            for function in stage.switched_on:
-                if function not in self.functions or not self.functions[function].on_demand:
-                    raise ValueError(f"stages.{name}.switched_on: {function} is no function that is called on demand")
+            for role in stage.switched_on:
+                if role not in roles or not roles[role].on_demand:
+                    raise ValueError(f"stages.{name}.switched_on: {role} is nothing that is called on demand")
         return self
 
     @model_validator(mode="after")

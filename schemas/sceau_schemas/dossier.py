@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Id = Annotated[str, Field(pattern=r"^[a-z2-7]{26}$")]
 Millis = Annotated[int, Field(ge=0)]
+Day = Annotated[str, Field(pattern=r"^\d{4}-\d{2}-\d{2}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -72,6 +73,7 @@ class EntryFacts(Stored):
     depositor_structures: tuple[StoredIdentifier, ...] = ()
     deposited: Millis | None = None
     holders_own: bool = False
+    covers_until: Day | None = None  # a care history's last day
 
 
 class EntryRow(Stored):
@@ -93,6 +95,8 @@ class EntryRow(Stored):
     depositor_structures: tuple[StoredIdentifier, ...] = ()
     replaces: tuple[Id, ...] = ()
     holders_own: bool = False  # its author is the record's holder
+    covers: tuple[Day, Day] | None = None  # a care history's first and last day
+    fallen_out: bool = False  # a care history that another replaced: its bytes are no part of the record any more
     terms: dict[str, tuple[str, ...]] = {}
 
     def facts(self) -> EntryFacts:
@@ -109,6 +113,7 @@ class EntryRow(Stored):
             depositor_structures=self.depositor_structures,
             deposited=first.updated if hidden_for_a_time else None,
             holders_own=self.holders_own,
+            covers_until=self.covers[1] if self.covers else None,
         )
 
 
@@ -216,15 +221,26 @@ class StoredConsent(Stored):
     earlier: tuple[StoredConsent, ...] = ()
 
 
+ClosingMotive = Literal["holder", "suspension", "death"]
+
+
 class DossierHead(Stored):
-    """What is true of the whole record. The events that announced its versions rest beside it."""
+    """What is true of the whole record. The events that announced its versions rest beside it.
+
+    `ended`: its time is over, and its objects are being deleted: for everybody else it is not there any more. `closed`:
+    when, as long as it is. `died`: when the insurer reported the holder's death.
+    """
 
     record_id: Id
     version: Annotated[int, Field(ge=1)]
-    status: Literal["open", "suspended", "closed"]
+    status: Literal["open", "suspended", "closed", "ended"]
     opened: Millis
-    closed: Millis | None = None  # when, as long as it is
+    suspended: Millis | None = None
+    closed: Millis | None = None
+    closing_motive: ClosingMotive = "holder"
     closing_reason: str | None = None  # in the holder's words
+    deletion_requested: Millis | None = None
+    died: Millis | None = None
     updated: Millis
     patient: StoredPatient
     consents: tuple[StoredConsent, ...]

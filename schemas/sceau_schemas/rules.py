@@ -39,6 +39,23 @@ class RuleSettings(BaseModel):
     delegation_days: int = _setting(
         365, "how long a professional keeps the rights of the médecin traitant that the holder gave", ge=1, le=3653
     )
+    suspension_days: int = _setting(
+        42,
+        "how long the holder may object to a suspension, before the record is closed",
+        "CSP R. 1111-36",
+        ge=1,
+        le=366,
+    )
+    archive_years: int = _setting(
+        10, "how long a closed record is kept, before it is deleted", "CSP L. 1111-18, R. 1111-36", ge=1, le=100
+    )
+    deletion_request_days: int = _setting(
+        30,
+        "after how long a holder's express request to delete the archive is carried out; opening it again ends it",
+        "CSP R. 1111-36: within three months",
+        ge=1,
+        le=89,
+    )
     bris_de_glace_minutes: int = _setting(
         60, "how long a declaration of bris de glace serves, before a new one is needed", ge=1, le=1440
     )

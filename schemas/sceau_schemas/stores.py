@@ -33,7 +33,7 @@ def _endpoint(value: object) -> str:
     return value
 
 
-class S3StoreSpec(BaseModel):
+class S3Place(BaseModel):
     """Objects in S3 buckets.
 
     `endpoint` may be left out for AWS. `region`: what requests are signed for, and what the buckets must answer.
@@ -54,13 +54,9 @@ class S3StoreSpec(BaseModel):
     credentials_file: Path | None = None
 
     @model_validator(mode="after")
-    def _names_and_locks_have_buckets(self) -> Self:
+    def _names_have_buckets(self) -> Self:
         if "" not in self.buckets:
             raise ValueError('buckets: "" must name the bucket of all names that no longer prefix has')
-        records = self.bucket_of("records/")
-        for prefix in LOCKED_PREFIXES:
-            if self.bucket_of(prefix) == records:
-                raise ValueError(f'buckets: "{prefix}" needs a bucket with Object Lock, apart from that of records')
         return self
 
     @property
@@ -86,4 +82,32 @@ class S3StoreSpec(BaseModel):
         return frozenset(found)
 
 
+class S3StoreSpec(S3Place):
+    """A stage's store in S3 buckets: what is locked there has buckets with Object Lock."""
+
+    @model_validator(mode="after")
+    def _locks_have_buckets(self) -> Self:
+        records = self.bucket_of("records/")
+        for prefix in LOCKED_PREFIXES:
+            if self.bucket_of(prefix) == records:
+                raise ValueError(f'buckets: "{prefix}" needs a bucket with Object Lock, apart from that of records')
+        return self
+
+
+class FilesystemBackupSpec(FilesystemStoreSpec):
+    """A backup on a disk."""
+
+
+class S3BackupSpec(S3Place):
+    """A backup in a bucket, of another provider than the stage's store if it is worth its name.
+
+    `lock_days`: each object is locked for so long as it comes (the bucket needs Object Lock): nobody takes the backup
+    away with the stage.
+    """
+
+    lock_days: Annotated[int, Field(strict=True, ge=1, le=3653)] | None = None
+
+
 StoreSpec = Annotated[FilesystemStoreSpec | S3StoreSpec, Field(discriminator="adapter")]
+
+BackupSpec = Annotated[FilesystemBackupSpec | S3BackupSpec, Field(discriminator="adapter")]

@@ -25,7 +25,7 @@ from contract.objects_fixtures import (
 )
 from fakes.clock import ManualClock
 from sceau.objects.errors import InvalidObjectName, ObjectAbsent, ObjectChanged, ObjectExists, ObjectLocked
-from sceau.objects.ports import ObjectStore
+from sceau.objects.ports import Listings, ObjectStore
 
 DAY = timedelta(days=1)
 THREADS = 16
@@ -233,6 +233,24 @@ def test_a_listing_is_the_names_with_the_prefix_after_the_given_one(
     for start in ("", home, home + after, home + after + "/"):
         expected = sorted(home + name for name in names if (home + name).startswith(prefix) and home + name > start)
         assert list(store.list(prefix, after=start)) == expected
+
+
+def test_a_listing_with_tags_shows_what_reading_shows_and_another_tag_for_other_bytes(
+    store: ObjectStore, home: str
+) -> None:
+    """What a backup goes by: a name whose tag is the one that was copied holds what was copied."""
+    assert isinstance(store, Listings)
+    names = [f"{home}{name}" for name in ("a/b", "a.b", "b")]
+    for name in names:
+        store.create(name, name.encode())
+    before = {one.name: one for one in store.entries(home)}
+    assert list(before) == list(store.list(home)) == sorted(names)
+    assert {one.name: one.tag for one in before.values()} == {name: store.read(name).tag for name in names}
+    assert all(one.written_at == store.written_at(one.name) for one in before.values())
+    store.replace(names[0], b"other", expected=before[names[0]].tag)
+    after = {one.name: one.tag for one in store.entries(home)}
+    assert {name for name in names if after[name] != before[name].tag} == {names[0]}
+    assert [one.name for one in store.entries(f"{home}a", after=f"{home}a.b")] == [f"{home}a/b"]
 
 
 def test_objects_that_stay_are_listed_once_while_others_come_and_go(store: ObjectStore, home: str) -> None:

@@ -84,6 +84,7 @@ def answers() -> dict[str, Response]:
         "GET", f"/fhir/DocumentReference?patient.identifier={patient}&identifier=urn:ietf:rfc:3986|urn:oid:2.25.1"
     )
     given["consents"] = app.request("GET", "/fhir/Consent")
+    process.world.seal()
     given["traces"] = app.request("GET", "/fhir/AuditEvent?date=ge2026-03-01")
     given["refusal"] = process.session("other-physician").request(
         "GET", f"/fhir/DocumentReference?patient.identifier={patient}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -18,7 +18,17 @@ from sceau.objects.errors import (
     ObjectStoreError,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, ObjectStore, StoredObject, check_name, check_prefix
+from sceau.objects.ports import (
+    EarlierVersions,
+    Kept,
+    Listed,
+    Listings,
+    ObjectStore,
+    StoredObject,
+    Version,
+    check_name,
+    check_prefix,
+)
 from sceau.objects.scoped import StoreOperation, covers
 
 _T = TypeVar("_T")
@@ -71,6 +81,12 @@ class MemoryStore:
     def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
         return (Kept(name, 1, hidden=False) for name in self.list(prefix, after=after))
 
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        for name in self.list(prefix, after=after):
+            entry = self._entries.get(name)
+            if entry is not None:
+                yield Listed(name, entry.tag, entry.written)
+
     def time(self) -> datetime:
         return self._clock()
 
@@ -106,6 +122,12 @@ class MemoryStore:
             self._entries[name] = _Entry(bytes(data), tag, None, self._clock())
             return tag
 
+    def spoil(self, name: str) -> None:
+        """Alter an object, lock or not: as somebody at the disk could, and no code of ours."""
+        with self._lock:
+            entry = self._get(name)
+            self._entries[name] = replace(entry, data=entry.data[:-1] + bytes([entry.data[-1] ^ 1]))
+
     def _get(self, name: str) -> _Entry:
         entry = self._entries.get(check_name(name))
         if entry is None:
@@ -115,6 +137,40 @@ class MemoryStore:
     def _check_unlocked(self, name: str, entry: _Entry) -> None:
         if entry.until is not None and entry.until > self._clock():
             raise ObjectLocked(name)
+
+
+class VersionedStore(MemoryStore):
+    """One that keeps what was replaced or deleted, as an S3 bucket with versions does: `EarlierVersions`."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        super().__init__(clock)
+        self._kept: dict[str, list[tuple[Version, bytes]]] = {}
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        return tuple(version for version, _ in reversed(self._kept.get(check_name(name), [])))
+
+    def read_version(self, name: str, version: str) -> bytes:
+        for one, data in self._kept.get(check_name(name), []):
+            if one.id == version and not one.is_deletion:
+                return data
+        raise ObjectAbsent(name)
+
+    def create(self, name: str, data: bytes, *, locked_until: datetime | None = None, durable: bool = True) -> None:
+        super().create(name, data, locked_until=locked_until, durable=durable)
+        self._keep(name, data)
+
+    def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
+        tag = super().replace(name, data, expected=expected)
+        self._keep(name, data)
+        return tag
+
+    def delete(self, name: str) -> None:
+        super().delete(name)
+        self._keep(name, None)
+
+    def _keep(self, name: str, data: bytes | None) -> None:
+        kept = self._kept.setdefault(name, [])
+        kept.append((Version(f"v{len(kept)}", self._clock(), is_deletion=data is None), data or b""))
 
 
 class MisusedStoreError(AssertionError):
@@ -163,12 +219,14 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
 MAY_BE_ABSENT = (
     "records/*/dossier",
     "configuration/",
+    "journal/events/",
     "journal/log/",
     "journal/reconciliation",
     "journal/locks",
     "probe/",
 )
-"""Names that may be read without knowing that they were ever written; all others are learnt from an object."""
+"""Names that may be read without knowing that they were ever written (an event's: its id comes from a caller); all
+others are learnt from an object."""
 
 MAY_BE_FORGOTTEN = ("replay/", "journal/records/", "probe/")
 """Names that power loss may take back: nobody needs them by then, or they can be made again."""
@@ -200,6 +258,7 @@ class PolicingStore:
     * `faults(call)` says how a call goes wrong, if it does. Can be set at any time.
     * `waits(call)` is called first, outside any lock: block there to hold a call, move a clock, or order two threads.
       `waits_after(call)` likewise once the call took effect, before it answers.
+    * `known`: names that others wrote, and may delete.
     * Misuse raises MisusedStoreError, an AssertionError; `misuses` keeps it, for a test of code that may swallow it:
       a change that `changes` does not have for the name (so: an event without a lock, a document replaced); a name
       outside it; `durable=False` but for MAY_BE_FORGOTTEN; a lock without time zone; reading what was never written.
@@ -213,6 +272,7 @@ class PolicingStore:
         faults: Faults = no_faults,
         waits: Callable[[Call], object] = lambda _: None,
         waits_after: Callable[[Call], object] = lambda _: None,
+        known: Iterable[str] = (),
     ) -> None:
         self.inner = inner
         self.changes = changes
@@ -221,7 +281,7 @@ class PolicingStore:
         self.waits_after = waits_after
         self.calls: list[Call] = []
         self.misuses: list[str] = []
-        self._ever_written: set[str] = set()
+        self._ever_written = set(known)
         self._lock = Lock()
 
     def count(self, operation: StoreOperation | None = None, prefix: str = "") -> int:
@@ -261,6 +321,22 @@ class PolicingStore:
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
         return self._listing(prefix, lambda: self.inner.list(prefix, after=after))
 
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        inner = self.inner
+        assert isinstance(inner, Listings)
+        return self._listing(prefix, lambda: inner.entries(prefix, after=after))
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        inner = self.inner
+        if not isinstance(inner, EarlierVersions):
+            return ()
+        return self._call(StoreOperation.READ_VERSIONS, name, lambda: inner.history(name))
+
+    def read_version(self, name: str, version: str) -> bytes:
+        inner = self.inner
+        assert isinstance(inner, EarlierVersions)
+        return self._call(StoreOperation.READ_VERSIONS, name, lambda: inner.read_version(name, version))
+
     def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
         return self._listing(prefix, lambda: self.inner.versions(prefix, after=after))
 
@@ -287,7 +363,7 @@ class PolicingStore:
     def _call(self, operation: StoreOperation, name: str, act: Callable[[], _T]) -> _T:
         call = self._arrive(operation, name)
         fault = self.faults(call)
-        reading = operation in {StoreOperation.READ, StoreOperation.LIST}
+        reading = operation in {StoreOperation.READ, StoreOperation.READ_VERSIONS, StoreOperation.LIST}
         if fault in {Fault.FAILS, Fault.FAILS_UNSURE}:
             raise _unavailable(call, maybe_written=fault is Fault.FAILS_UNSURE and not reading)
         try:

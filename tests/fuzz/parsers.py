@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["sceau", "sceau_schemas"]):
     from sceau.cli.documents import DOMINIQUE
     from sceau.cli.samples import AUTHORS, STRUCTURES, make_cda
     from sceau.fhir.cda import CdaError, read_header
-    from sceau.fhir.consents import parse_consent
+    from sceau.fhir.consents import parse_changed_consent, parse_new_consent
     from sceau.fhir.media import MediaError, check_media
     from sceau.fhir.outcome import FhirError
     from sceau.fhir.parse import parse_json, parse_resource, write_json
@@ -78,7 +78,8 @@ def document_reference(data: bytes) -> None:
 
 def consent(data: bytes) -> None:
     with suppress(FhirError):
-        parse_consent(parse_resource(data, Consent), accepted_ins_systems=INS)
+        parse_new_consent(parse_resource(data, Consent), accepted_ins_systems=INS)
+        parse_changed_consent(parse_resource(data, Consent), accepted_ins_systems=INS)
 
 
 def token(data: bytes) -> None:

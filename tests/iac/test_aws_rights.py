@@ -35,7 +35,11 @@ def access() -> AwsAccess:
 
 
 def test_there_is_a_role_for_each_function_and_tool_and_no_other(access: AwsAccess) -> None:
-    assert sorted(access.roles) == ROLES == sorted([*FUNCTIONS, *hosted.chalicefile().tools])
+    assert (
+        sorted(access.roles)
+        == ROLES
+        == sorted([*FUNCTIONS, *hosted.chalicefile().tools_of(hosted.chalicefile().stages[hosted.AWS])])
+    )
 
 
 @pytest.mark.parametrize("role", ROLES)

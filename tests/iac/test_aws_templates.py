@@ -137,7 +137,7 @@ def test_another_set_of_routes_is_another_deployment() -> None:
         return name
 
     assert deployment_of([]) == deployment_of([])
-    assert deployment_of([]) != deployment_of(["GET /fhir/AuditEvent/{resource_id}/$proof"])
+    assert deployment_of([]) != deployment_of(["GET /fhir/AuditEvent/{resource_id}/$other"])
 
 
 def test_one_key_per_purpose_and_signing_keys_sign_only(service: dict[str, Any]) -> None:

@@ -236,7 +236,7 @@ def test_who_is_not_the_holder_reads_no_rights_and_no_traces(world: World, actor
     today = f"{datetime.now(UTC):%Y-%m-%d}"
     before = world.at_rest()
     for target in (
-        f"Consent?patient={where.record}",
+        f"Consent?patient={where.record}" if actor != "hospital-physician" else "AuditEvent",
         f"AuditEvent?date=ge{today}&patient={where.record}",
         f"AuditEvent/{next(iter(world.events_of(where.patient)))}",
         f"Patient?identifier={quote(ins(where.patient))}" if actor != "hospital-physician" else "AuditEvent",
@@ -306,20 +306,32 @@ def test_a_professional_publishes_for_the_tokens_patient_only(world: World) -> N
 # Rights
 
 
-def test_only_the_patient_grants_and_withdraws(world: World) -> None:
+def test_only_the_patient_grants_another_team_and_withdraws(world: World) -> None:
     where = place(world)
-    grant = bodies.consent_grant(where.patient, STRUCTURES["hospital"])
+    grant = bodies.consent_grant(where.patient, STRUCTURES["other_hospital"])
     consent = world.grant(where.patient, "practice")
     withdrawal = bodies.consent_grant(where.patient, STRUCTURES["practice"], active=False)
     before = world.at_rest()
-    for caller in (
-        world.caller("insurer"),
-        world.caller("laboratory"),
-        world.caller("hospital-physician", where.patient),
+    for caller, granting, ending in (
+        (world.caller("insurer"), 403, 403),
+        (world.caller("laboratory"), 403, 403),
+        (world.caller("hospital-physician", where.patient), 422, 403),
+        (world.caller("general-practitioner", where.patient), 422, 403),
     ):
-        issues(caller.post("/fhir/Consent", grant), 403)
-        issues(caller.call("PUT", f"/fhir/Consent/{consent}", withdrawal), 403)
+        issues(caller.post("/fhir/Consent", grant), granting)
+        issues(caller.call("PUT", f"/fhir/Consent/{consent}", withdrawal), ending)
     assert world.at_rest() == before
+
+
+def test_a_professional_collects_the_consent_to_the_own_team(world: World) -> None:
+    where = place(world)
+    physician = world.caller("hospital-physician", where.patient)
+    issues(physician.get(f"/fhir/Binary/{where.document}"), 403)
+    answer = physician.post("/fhir/Consent", bodies.consent_grant(where.patient, STRUCTURES["hospital"]))
+    assert answer.status == 201, answer.data
+    all_allowed(where, physician)
+    (shown,) = [one for one in found(world.holder(where.patient).get("/fhir/Consent")) if "actor" in one["provision"]]
+    assert shown["performer"][0]["type"] == "Practitioner", "the patient sees who recorded it"
 
 
 def test_another_patient_withdraws_nothing(world: World) -> None:
@@ -344,8 +356,9 @@ def test_a_withdrawal_names_what_it_withdraws(world: World) -> None:
     with refused_and_shown(world, where.patient, "refused.422") as answers:
         other = bodies.consent_grant(where.patient, STRUCTURES["practice"], active=False)
         answers.append(holder.call("PUT", target, other))
-        answers.append(holder.call("PUT", target, bodies.consent_grant(where.patient, STRUCTURES["hospital"])))
         answers.append(holder.call("PUT", target, bodies.consent_opening(where.patient)))
+    same = holder.call("PUT", target, bodies.consent_grant(where.patient, STRUCTURES["hospital"]))
+    assert (same.status, same.headers["ETag"]) == (200, 'W/"1"'), "it holds already: nothing changes"
     with refused_and_shown(world, where.patient, "denied.unknown") as answers:
         answers.append(holder.call("PUT", f"/fhir/Consent/{document_id(where.record, 'a' * 26)}", withdrawal))
         answers.append(holder.call("PUT", f"/fhir/Consent/{where.document}", withdrawal))

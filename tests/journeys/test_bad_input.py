@@ -439,7 +439,7 @@ CONSENTS = [
         "of another category", lambda b, _: b["category"][0]["coding"][0].update(code="RESEARCH"), "Consent.category"
     ),
     opening_case("a deny", lambda b, _: b["provision"].update(type="deny"), "Consent.provision.type"),
-    grant_case("a deny", lambda b, _: b["provision"].update(type="deny"), "Consent.provision.type"),
+    grant_case("a structure blocked", lambda b, _: b["provision"].update(type="deny"), "Consent.provision.actor"),
     grant_case("nobody", lambda b, _: b["provision"].pop("actor"), "Consent.provision.actor"),
     grant_case(
         "not to a structure",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
@@ -27,9 +30,11 @@ from fixtures.live_world import (
     submission,
     without_ids,
 )
-from sceau.cli import bodies
+from sceau.audit.log.places import VKEYS
+from sceau.cli import bodies, main as command
 from sceau.cli.people import HOSPITAL, LABORATORY
 from sceau.cli.samples import STRUCTURES, Patient
+from sceau.http.sealing import sealer_of
 from sceau.identity.client import HttpResponse
 
 pytestmark = pytest.mark.xdist_group("live")
@@ -211,28 +216,47 @@ def test_a_filtered_search_keeps_its_filter_over_pages(history: History, holder:
     assert seen == [history.acts[act] for act in ("refused software", "refused", "retrieve")]
 
 
-def test_a_period_is_required_and_is_of_31_days_at_most(world: World, history: History, holder: Caller) -> None:
+def test_a_period_may_be_of_any_length_or_be_left_out(world: World, history: History, holder: Caller) -> None:
     now = datetime.now(UTC)
-    refused = (
-        "",
-        "?outcome=4",
-        "?date=le2026-01-01",
-        f"?date=ge{now - timedelta(days=32):%Y-%m-%d}",
-        "?date=2025",
-        "?date=ge2020-01-01&date=lt2020-02-02",
-    )
-    for query in refused:
-        with world.refused("refused.422", of=history.patient):
-            answer = holder.get(f"/fhir/AuditEvent{query}")
-        assert expressions(issues(answer, 422)) == ["date"]
-    for query in (
-        f"date=ge{now - timedelta(days=30):%Y-%m-%d}",
-        "date=ge2020-01-01&date=lt2020-02-01",
-        "date=2020-01",
-        f"date={now:%Y-%m-%d}",
-        "date=ge2999-01-01",
-    ):
-        assert holder.get(f"/fhir/AuditEvent?{query}").status == 200
+    everything = set(world.events_of(history.patient))
+    for query in ("", "date=ge2020-01-01", f"date=ge{now - timedelta(days=400):%Y-%m-%d}&date=le2999-01-01"):
+        pages = list(walk(holder, f"/fhir/AuditEvent?{query}&_count=200"))
+        assert everything <= {event for page in pages for event in ids(page)}
+    for query in ("date=le2020-01-01", "date=ge2020-01-01&date=lt2024-02-01", "date=2020", "date=ge2999-01-01"):
+        assert ids(holder.get(f"/fhir/AuditEvent?{query}")) == []
+    refusals = ids(holder.get("/fhir/AuditEvent?outcome=4&_count=200"))
+    assert {history.acts["refused"], history.acts["refused software"]} <= set(refusals)
+
+
+def test_each_event_is_proven_to_be_in_the_log_offline(
+    world: World, history: History, holder: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a patient takes away, checked with the command that anyone has, and with nothing of the service."""
+    sealer_of(world.live.stage.runtime("journal")).run()
+    (tmp_path / "log.vkey").write_bytes(world.live.stage.store().read(VKEYS).data)
+    for act in ("publish", "refused"):
+        event, proof = tmp_path / f"{act}.json", tmp_path / f"{act}.tlog-proof"
+        event.write_bytes(holder.get(f"/fhir/AuditEvent/{history.acts[act]}").data)
+        answer = holder.get(f"/fhir/AuditEvent/{history.acts[act]}/$proof", Accept="text/plain")
+        assert answer.status == 200, answer.data
+        proof.write_bytes(answer.data)
+        check = ["verify-proof", str(event), str(proof), "--key", str(tmp_path / "log.vkey")]
+        assert command.main(check) == 0
+        assert f"event {history.acts[act]} is entry {answer.headers['Sceau-Log-Index']} of " in capsys.readouterr().out
+        event.write_bytes(event.read_bytes().replace(b'"outcome":"', b'"outcome": "'))
+        assert command.main(check) == 1
+        assert "is not the one that was logged" in capsys.readouterr().err
+
+
+def test_the_search_says_where_each_event_is_in_the_log(world: World, history: History, holder: Caller) -> None:
+    sealer_of(world.live.stage.runtime("journal")).run()
+    answer = holder.get(f"/fhir/AuditEvent?date=ge{TODAY}&_count=200")
+    for entry in parsed(answer)["entry"]:
+        if entry["resource"]["id"] in history.acts.values():
+            (inclusion,) = (one for one in entry["extension"] if one["url"] == "urn:sceau:fhir:event-inclusion")
+            index, proof = inclusion["extension"]
+            assert index["url"] == "index" and isinstance(index["valueDecimal"], int)
+            assert proof == {"url": "proof", "valueUrl": f"{entry['fullUrl']}/$proof"}
 
 
 def test_the_period_counts_to_the_millisecond(world: World, history: History, holder: Caller) -> None:
@@ -335,3 +359,22 @@ def test_the_event_of_a_masked_document_is_shown_to_the_holder(world: World) -> 
     event = world.holder(patient).get(f"/fhir/AuditEvent/{trace(read)}")
     labels = [label["code"] for one in parsed(event)["entity"] for label in one.get("securityLabel", ())]
     assert labels == ["MASQUE_PS"]
+
+
+def test_a_structures_officer_extracts_its_own_professionals_traces_as_a_table(world: World, history: History) -> None:
+    officer = world.caller("security-officer")
+    own = (
+        f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}&agent.identifier=urn:oid:1.2.250.1.71.4.2.1|899700000102"
+    )
+    target, rows = f"/fhir/AuditEvent?{own}&date=ge{TODAY}&_format=text/csv", []
+    while target:
+        answer = officer.get(target, Accept="text/csv")
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "text/csv; charset=utf-8; header=present")
+        rows += list(csv.DictReader(io.StringIO(answer.data.decode(), newline="")))
+        target = answer.headers.get("Link", "").partition(">")[0].removeprefix(f"<{world.origin}")
+    found_events = {row["event"] for row in rows}
+    assert {history.acts[act] for act in ("find", "read", "retrieve")} <= found_events
+    assert found_events.isdisjoint(history.acts[act] for act in ("publish", "grant", "refused"))
+    with world.refused("denied.other-structure"):
+        answer = officer.get(f"/fhir/AuditEvent?agent.identifier={LABORATORY.system}|{LABORATORY.value}&date=ge{TODAY}")
+    issues(answer, 403)

@@ -231,9 +231,9 @@ BAD_FILES: dict[str, tuple[Edit, str, str]] = {
     "what is switched on and serves": (
         local(switched_on={"ingest": UNTIL}),
         "stages.local.switched_on",
-        "ingest is no function that is called on demand",
+        "ingest is nothing that is called on demand",
     ),
-    "what is switched on and is not there": (local(switched_on={"x": UNTIL}), "stages.local.switched_on", "x is no"),
+    "what is switched on and is not there": (local(switched_on={"x": UNTIL}), "stages.local.switched_on", "is nothing"),
     "switched on without an end": (local(switched_on={"rewrap": True}), "stages.local.switched_on.rewrap", "datetime"),
     "switched on until a time of no zone": (
         local(switched_on={"rewrap": UNTIL.replace(tzinfo=None)}),

@@ -46,7 +46,7 @@ PACKAGES = {
     "journal": _ALL,
     "retrieval": _ALL | {"joserfc", "lxml"},
     "traces": _ALL | {"joserfc"},
-    "upkeep": _ALL,
+    "upkeep": _ALL | {"joserfc", "lxml"},
 }
 """Top-level packages beyond Python's own."""
 

@@ -1,7 +1,6 @@
 """The table "Who holds which right" of docs/architecture.md, cell by cell: what is declared, and what is enforced.
 
 Every cell is tried on the function as it is built: each operation on each kind of object, each operation on each key.
-Roles of the table that are not built yet are named, and must not be declared: they have no right at all.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sceau.keys.keyfile import create_key_file
 from sceau.keys.local import LocalKeyService
 from sceau.keys.ports import SIGNING_KEYS, KeyName, KeyService
 from sceau.objects.errors import ObjectRightDenied, ObjectStoreError
-from sceau.objects.ports import ObjectStore
+from sceau.objects.scoped import ScopedStore
 from sceau.stage import scoped_keys, scoped_store
 from sceau_schemas.deployment import Chalicefile, Rights, read_chalicefile
 
@@ -50,8 +49,9 @@ OBJECTS = {
 
 LISTED = {kind: name.rpartition("/")[0] + "/" for kind, name in OBJECTS.items()}
 
-OPERATIONS: dict[str, Callable[[ObjectStore, str], object]] = {
+OPERATIONS: dict[str, Callable[[ScopedStore, str], object]] = {
     "read": lambda store, name: store.read(name),
+    "read-versions": lambda store, name: store.history(name),
     "create": lambda store, name: store.create(name, b"x"),
     "create-locked": lambda store, name: store.create(name, b"x", locked_until=NOW + timedelta(days=1)),
     "replace": lambda store, name: store.replace(name, b"x", expected=None),
@@ -68,7 +68,7 @@ _SERVING = {(kind, "read") for kind in _CONFIGURATION} | {
 }
 """What every function that serves requests holds: configuration, replay marks, the list of revoked tokens, append."""
 
-_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list")}
+_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list") if operation != "read-versions"}
 """What measures a stage writes there, and nothing of a record."""
 
 STORE_TABLE: dict[str, set[tuple[str, str]]] = {
@@ -83,13 +83,16 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     | {(kind, operation) for kind in _LOG for operation in ("list", "read", "replace")}
     | {("log tile", "create-locked"), ("dated checkpoint", "create-locked"), ("log seed", "replace")}
     | {("reconciliation", "read"), ("reconciliation", "replace")},
-    "upkeep": {("dossier", "list"), ("dossier", "read"), ("document", "list"), ("document", "delete")}
+    "upkeep": {("dossier", operation) for operation in ("list", "read", "replace", "delete")}
+    | {("document", "list"), ("document", "delete"), ("event", "create-locked")}
+    | {("due", operation) for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
     | {("locks", "read"), ("locks", "replace")}
     | _PROBES,
     "rewrap": {("dossier", "list"), ("dossier", "read"), ("dossier", "replace")}
-    | {("document", "list"), ("document", "read"), ("document", "create"), ("event", "create-locked")},
+    | {("document", "list"), ("document", "read"), ("document", "create"), ("event", "create-locked")}
+    | {("dossier", "read-versions"), ("document", "read-versions")},
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -101,7 +104,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
-    "upkeep": set(),
+    "upkeep": {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
     "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
     | {("journal", "wrap")},
 }
@@ -121,7 +124,24 @@ INVENTORY: set[tuple[str, str]] = {
 }
 """What counts the versions of keys: it reads what rests as it rests."""
 
-NOT_BUILT_YET = {"backup"}
+_JOURNAL = ("event", *_LOG, "record index", "reconciliation", "locks")
+
+BACKUP: set[tuple[str, str]] = {
+    (kind, operation)
+    for kind in ("dossier", "document", "due", *_CONFIGURATION, *_JOURNAL)
+    for operation in ("read", "list")
+} | {(kind, "read-versions") for kind in ("dossier", "document", *_CONFIGURATION)}
+"""What copies everything reads everything, as it rests."""
+
+RESTORE: set[tuple[str, str]] = {
+    (kind, operation)
+    for kind in ("dossier", "document", "due", *_CONFIGURATION, *_JOURNAL)
+    for operation in ("read", "list")
+}
+RESTORE |= {(kind, "create") for kind in ("dossier", "document", "due", *_CONFIGURATION, *_LOG)}
+RESTORE |= {("record index", "create"), ("reconciliation", "create")}
+RESTORE |= {(kind, "create-locked") for kind in ("event", "log tile", "dated checkpoint")}
+"""What fills an empty stage creates, and replaces nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -188,8 +208,7 @@ def _drain(names: Iterator[str]) -> None:
 
 def test_the_table_and_the_chalicefile_name_the_same_roles(chalicefile: Chalicefile) -> None:
     assert set(chalicefile.functions) == set(STORE_TABLE) == set(KEY_TABLE)
-    assert set(chalicefile.tools) == {"operations", "inventory"}
-    assert not NOT_BUILT_YET & set(chalicefile.functions)
+    assert set(chalicefile.tools) == {"operations", "inventory", "backup", "restore"}
 
 
 @pytest.mark.parametrize("function", sorted(STORE_TABLE))
@@ -218,6 +237,30 @@ def test_what_counts_versions_of_keys_holds_none_and_changes_nothing(
     assert allowed_keys(rights, keys) == set()
 
 
+def test_what_copies_everything_holds_no_key_and_changes_nothing(chalicefile: Chalicefile, keys: KeyService) -> None:
+    rights = chalicefile.tools["backup"]
+    assert allowed_store(rights) == BACKUP
+    assert allowed_keys(rights, keys) == set()
+
+
+def test_what_fills_an_empty_stage_holds_no_key_replaces_nothing_and_is_off(
+    chalicefile: Chalicefile, keys: KeyService
+) -> None:
+    rights = chalicefile.tools["restore"]
+    assert allowed_store(rights) == RESTORE
+    assert allowed_keys(rights, keys) == set()
+    assert rights.on_demand
+    assert all("restore" not in chalicefile.tools_of(stage) for stage in chalicefile.stages.values())
+
+
+def test_earlier_versions_are_read_by_what_restores_and_what_copies_alone(chalicefile: Chalicefile) -> None:
+    roles = {**chalicefile.functions, **chalicefile.tools}
+    readers = {
+        name for name, role in roles.items() if any("read-versions" in operations for operations in role.store.values())
+    }
+    assert readers == {"rewrap", "backup"}
+
+
 def test_what_may_open_and_rewrite_everything_of_a_record_is_off(chalicefile: Chalicefile) -> None:
     both = {
         name
@@ -237,8 +280,17 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
         for operation in operations
         if operation in ("delete", "extend-lock")
     }
+    by_tools = {
+        (name, pattern)
+        for name, tool in chalicefile.tools.items()
+        for pattern, operations in tool.store.items()
+        if "delete" in operations
+    }
+    assert by_tools == {("operations", "probe/")}
     assert granted == {
         ("upkeep", "records/*/documents/", "delete"),
+        ("upkeep", "records/*/dossier", "delete"),
+        ("upkeep", "due/", "delete"),
         ("upkeep", "replay/", "delete"),
         ("upkeep", "revoked/", "delete"),
         ("upkeep", "journal/events/", "extend-lock"),
@@ -249,9 +301,9 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
     }
 
 
-def test_upkeep_holds_no_key_and_reads_no_document(chalicefile: Chalicefile) -> None:
+def test_upkeep_opens_and_reads_no_document_nor_event(chalicefile: Chalicefile) -> None:
     upkeep = chalicefile.functions["upkeep"]
-    assert upkeep.keys == {}
+    assert {key for key, operations in upkeep.keys.items() if "unwrap" in operations} == {"dossier"}
     read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
     assert read == {"records/*/dossier", "journal/locks", "probe/"}
 

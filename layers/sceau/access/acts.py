@@ -43,6 +43,8 @@ RULES: dict[Act, Rule] = {
     Act.SUSPEND_RECORD: _rule("Consent.u", ActorKind.INSURER),
     Act.OBJECT_TO_SUSPENSION: _rule("Consent.u", *_HOLDER),
     Act.REQUEST_DELETION: _rule("Consent.u", *_HOLDER),
+    Act.REPORT_DEATH: _rule("Consent.u", ActorKind.INSURER),
+    Act.CORRECT_DEATH: _rule("Consent.u", ActorKind.INSURER),
     Act.GRANT: _rule("Consent.c", *_HOLDER),
     Act.COLLECT_CONSENT: _rule("Consent.c", _PROFESSIONAL),
     Act.CONSENT_EXPRESSLY: _rule("Consent.c", *_HOLDER),
@@ -70,9 +72,11 @@ RULES: dict[Act, Rule] = {
     Act.READ_ENTRY: _rule("DocumentReference.r", *_READER),
     Act.READ_DOCUMENT: _rule("DocumentReference.r", *_READER),
     Act.READ_TRACES: _rule("AuditEvent.s", *_HOLDER),
+    Act.EXTRACT_TRACES: _rule("AuditEvent.s", ActorKind.SOFTWARE),
     Act.READ_NOTICES: _rule("Communication.s", *_READER),
     Act.READ_REVIEW_QUEUE: _rule("Communication.s", ActorKind.SOFTWARE),
     Act.REVIEW: _rule("Communication.u", ActorKind.SOFTWARE),
+    Act.COUNT_REVIEWS: _rule("ReviewQueue.s", ActorKind.OPERATIONS),
 }
 
 FEEDING = frozenset({Act.PUBLISH, Act.REPLACE})
@@ -105,11 +109,13 @@ DECIDING = frozenset(
 
 LIFE = frozenset(
     {Act.CLOSE_RECORD, Act.REOPEN_RECORD, Act.SUSPEND_RECORD, Act.OBJECT_TO_SUSPENSION, Act.REQUEST_DELETION}
+    | {Act.REPORT_DEATH, Act.CORRECT_DEATH}
 )
 ALWAYS_READ = frozenset({Act.READ_STATUS, Act.READ_TRACES, Act.READ_CONSENTS, Act.READ_NOTICES})
 """What the holder sees whatever became of the record (CSP L. 1111-19)."""
 
-REVIEWING = frozenset({Act.READ_REVIEW_QUEUE, Act.REVIEW})
+REVIEWING = frozenset({Act.READ_REVIEW_QUEUE, Act.REVIEW, Act.COUNT_REVIEWS})
+"""Of a structure, or of the stage: no record is asked."""
 
 
 def may_ask(act: Act, actor: Actor) -> Verdict | None:

@@ -47,18 +47,25 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     Reason.ALLOWED_CENTRE_15: Article("a doctor who regulates calls, no opposition", "CSP L. 1111-17 I"),
     Reason.ALLOWED_AUTHOR: Article("the author, about what they deposited", "CSP R. 1111-49; IG4DMP TD3.1b, TD3.3c"),
     Reason.ALLOWED_FEEDING: Article("feeding needs no authorisation", "IG4DMP TD0.2 NB2; CSP R. 1111-42, R. 1111-47"),
-    Reason.ALLOWED_INSURER: Article("the insurer opens and suspends records", "CSP R. 1111-36, R. 1111-40"),
+    Reason.ALLOWED_INSURER: Article(
+        "the insurer opens and suspends records, and reports deaths", "CSP R. 1111-36, R. 1111-40"
+    ),
     Reason.ALLOWED_STATUS: Article("whoever asks learns what may be done here, and why not", "IG4DMP TD0.2"),
     Reason.ALLOWED_COLLECTING: Article(
         "a professional records the holder's consent, for themselves or a colleague", "CSP L. 1111-17 II; EX_0.3-1010"
     ),
     Reason.ALLOWED_NAMED: Article("whom the holder's decision names", "CSP L. 1111-16, L. 1111-19"),
-    Reason.ALLOWED_STRUCTURE: Article("a structure reviews its own emergency accesses", "CSP R. 1111-48 [choice]"),
+    Reason.ALLOWED_FIGURES: Article("operations see counts and ages of emergency accesses, never who", "[choice]"),
+    Reason.ALLOWED_STRUCTURE: Article(
+        "a structure reviews its own emergency accesses, and extracts its own professionals' traces",
+        "CSP R. 1111-48 [choice]; HOM EX_AIR-120",
+    ),
     Reason.DENIED_SCOPE: Article("the token's scope does not cover it", "SMART App Launch 2"),
     Reason.DENIED_ACTOR: Article(
         "this kind of caller never does this", "api.md; CSP L. 1111-18 (insurers read nothing)"
     ),
     Reason.DENIED_OTHER_RECORD: Article("a token names one record", "api.md"),
+    Reason.DENIED_OTHER_STRUCTURE: Article("traces of another structure than one's own", "HOM EX_AIR-120"),
     Reason.DENIED_NO_RECORD: Article("nobody opened a record", "CSP R. 1111-40"),
     Reason.DENIED_CLOSED: Article("a closed record is read by nobody", "CSP L. 1111-18, R. 1111-36"),
     Reason.DENIED_SUSPENDED: Article("a suspended record is treated as a closed one", NOT_FOUND),
@@ -95,6 +102,11 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     Reason.DENIED_LABELS_TOGETHER: Article("MASQUE_PS and INVISIBLE_PATIENT together", "EX_2.1-1050"),
     Reason.DENIED_NOT_MINOR: Article("only a minor's documents are kept from representatives", "EX_2.1-1050"),
     Reason.DENIED_SECRET: Article("a connexion secrète deposits with this label alone", "EX_2.1-1050"),
+    Reason.DENIED_OPPOSED_ACT: Article("the care history tells of what a minor opposed", "CSP R. 1111-33"),
+    Reason.DENIED_FALLEN_OUT: Article(
+        "a care history covers 24 months, and each replaces the one before",
+        "CSP R. 1111-42; secondary sources",
+    ),
     Reason.DENIED_REHIDING: Article(
         "what was shown is not hidden again", "IG4DMP TD3.3b names it rendre visible [choice]"
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import calendar
-from datetime import MAXYEAR, UTC, date, datetime, timedelta
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, timedelta, timezone
 from typing import Final
 
 MAJORITY_YEARS: Final = 18
@@ -11,6 +11,9 @@ MAJORITY_YEARS: Final = 18
 
 NOTICE_AFTER: Final = timedelta(weeks=2)
 """CSP R. 1111-53: without an announcement the patient is then told, in neutral words, to see a professional."""
+
+CARE_HISTORY_MONTHS: Final = 24
+"""Reimbursements stand in the record for so long (the insurer's rolling feed, CNAM-HR)."""
 
 _MARCH, _OCTOBER, _DECEMBER = 3, 10, 12
 
@@ -27,6 +30,19 @@ def visible_from(deposited: datetime) -> datetime:
     return deposited.replace(year=year, month=month, day=min(deposited.day, calendar.monthrange(year, month)[1]))
 
 
+def months_before(day: date, months: int) -> date:
+    """The same day so many months before; a month without that day ends on its last one."""
+    year, month = divmod(day.year * _DECEMBER + day.month - 1 - months, _DECEMBER)
+    if year < MINYEAR:
+        return date.min
+    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def fallen_out(covers_until: date, now: datetime) -> bool:
+    """Whether all that a care history tells of is older than what the record keeps. `covers_until`: its last day."""
+    return covers_until < months_before(paris_date(now), CARE_HISTORY_MONTHS)
+
+
 def is_surely_minor(birth_date: str | None, now: datetime) -> bool:
     """Whether somebody born then is under 18, however the missing part of the date may read. Without date: no."""
     return birth_date is not None and paris_date(now) < _majority(birth_date, first=True)
@@ -38,13 +54,18 @@ def may_be_minor(birth_date: str | None, now: datetime) -> bool:
 
 
 def paris_date(now: datetime) -> date:
-    """The day in Paris: majority comes at midnight there (choice: the overseas territories keep other times).
+    """The day in Paris: majority comes at midnight there (choice: the overseas territories keep other times)."""
+    return paris_time(now).date()
+
+
+def paris_time(now: datetime) -> datetime:
+    """What clocks in Paris show, with their offset.
 
     Summer time from the last Sunday of March to that of October, both at 01:00 UTC (directive 2000/84/CE).
     """
     moment = now.astimezone(UTC)
     start, end = _last_sunday(moment.year, _MARCH), _last_sunday(moment.year, _OCTOBER)
-    return (moment + timedelta(hours=2 if start <= moment < end else 1)).date()
+    return moment.astimezone(timezone(timedelta(hours=2 if start <= moment < end else 1)))
 
 
 def _last_sunday(year: int, month: int) -> datetime:

@@ -10,12 +10,14 @@ thousands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final
 
 from sceau.access.acts import ALWAYS_READ, CHANGING, DECIDING, FEEDING, LIFE, READING, REVIEWING, may_ask
+from sceau.access.care_history import has_fallen_out, opposed
 from sceau.access.clocks import is_surely_minor
+from sceau.access.document_types import INSURER_TYPES, PATIENT_TYPES
 from sceau.access.labels import INVISIBLE_PATIENT, MASKED, awaits_announcement, deposit, hidden_from_holder
 from sceau.access.matrix import Cell, Rules
 from sceau.access.model import (
@@ -24,6 +26,7 @@ from sceau.access.model import (
     ActorKind,
     Caution,
     DocumentFacts,
+    Identifier,
     Mode,
     Reason,
     RecordFacts,
@@ -41,25 +44,20 @@ from sceau.access.standing import (
     special_of,
 )
 
-INSURER_TYPES: Final = frozenset({"REMB"})
-"""Document types that only the insurer feeds (CSP R. 1111-42, reimbursement data; type REMB of JDV_J07)."""
-
-PATIENT_TYPES: Final = frozenset(
-    {f"DOCPAT{number:02}" for number in range(1, 11)}
-    | {"EXPPAT_1", "EXPPAT_2", "EXPPAT_3", "74465-6", "FICHE-CONTACTS", "CONTACTS-URGENCE"}
-)
-"""Types of the holder's own documents (CSP R. 1111-42): what patients deposit, directives, emergency contacts."""
-
 _HOLDER: Final = frozenset({ActorKind.PATIENT, ActorKind.REPRESENTATIVE})
 _OF_ONE_RECORD: Final = _HOLDER | {ActorKind.PROFESSIONAL}
 _TOTAL_RIGHT: Final = frozenset({Reason.ALLOWED_MEDECIN_TRAITANT, Reason.ALLOWED_DELEGATION})
 _STATES: Final = {
-    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
-    Act.REOPEN_RECORD: (RecordStatus.CLOSED,),
-    Act.SUSPEND_RECORD: (RecordStatus.OPEN,),
-    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED,),
+    Act.CLOSE_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED),
+    Act.REOPEN_RECORD: (RecordStatus.CLOSED, RecordStatus.OPEN),
+    Act.SUSPEND_RECORD: (RecordStatus.OPEN, RecordStatus.SUSPENDED),
+    Act.OBJECT_TO_SUSPENSION: (RecordStatus.SUSPENDED, RecordStatus.OPEN),
     Act.REQUEST_DELETION: (RecordStatus.CLOSED,),
+    Act.REPORT_DEATH: (RecordStatus.OPEN, RecordStatus.SUSPENDED, RecordStatus.CLOSED, RecordStatus.DECEASED),
+    Act.CORRECT_DEATH: (RecordStatus.DECEASED, RecordStatus.CLOSED, RecordStatus.OPEN),
 }
+"""In which states an act is possible: where it leads too, for the same request again is answered as the first time."""
+_ARCHIVED: Final = (RecordStatus.CLOSED, RecordStatus.DECEASED)
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
 
@@ -69,6 +67,13 @@ def decide(
 ) -> Verdict:
     """The verdict. `document` is None for an act on the record as a whole (a search is then decided per entry too)."""
     return Decision(act, actor, record, rules, now).on(document)
+
+
+def of_own_structure(actor: Actor, asked: Collection[Identifier]) -> Verdict:
+    """Whether the traces that are asked for, of these structures, are those of the caller's own, and of no other."""
+    if asked and set(asked) <= set(actor.structures):
+        return Verdict(True, Reason.ALLOWED_STRUCTURE)
+    return Verdict(False, Reason.DENIED_OTHER_STRUCTURE)
 
 
 class Decision:
@@ -118,6 +123,10 @@ class Decision:
 
     def _on_record(self) -> Reason:
         act, actor, record = self._act, self._actor, self._record
+        if act is Act.COUNT_REVIEWS:
+            return Reason.ALLOWED_FIGURES
+        if act is Act.EXTRACT_TRACES:
+            return self._extracting()
         if act in REVIEWING:
             return Reason.ALLOWED_STRUCTURE if actor.structures else Reason.DENIED_NOT_NAMED
         if actor.kind in _OF_ONE_RECORD and actor.record_id is None:
@@ -134,11 +143,17 @@ class Decision:
             return Reason.DENIED_NO_RECORD
         if act in LIFE:
             return self._by_whom() if record.status in _STATES[act] else Reason.DENIED_STATE
-        if record.status is RecordStatus.CLOSED:
+        if record.status in _ARCHIVED:
             return Reason.DENIED_CLOSED
         if record.status is RecordStatus.SUSPENDED:
             return Reason.DENIED_SUSPENDED
         return self._on_open_record()
+
+    def _extracting(self) -> Reason:
+        """HOM EX_AIR-120: a structure's own, over all records; so its token names none. `of_own_structure` is next."""
+        if self._actor.record_id is not None:
+            return Reason.DENIED_OTHER_RECORD
+        return Reason.ALLOWED_STRUCTURE if self._actor.structures else Reason.DENIED_OTHER_STRUCTURE
 
     def _on_open_record(self) -> Reason:
         act, actor = self._act, self._actor
@@ -175,7 +190,7 @@ class Decision:
                 return Reason.ALLOWED_INSURER
 
     def _opening(self) -> Reason:
-        if self._record.status in (RecordStatus.CLOSED, RecordStatus.SUSPENDED):
+        if self._record.status in (*_ARCHIVED, RecordStatus.SUSPENDED):
             return Reason.DENIED_CLOSED  # reopening, and objecting, are acts of their own
         return self._by_whom()
 
@@ -249,7 +264,7 @@ class Decision:
         denied = barred(actor, record, self._rules.settings)
         if denied is not None:
             return denied
-        if actor.professional is None or actor.professional not in (record.proposed, record.medecin_traitant):
+        if actor.professional not in record.named:
             return Reason.DENIED_NOT_NAMED
         return Reason.ALLOWED_NAMED if actor.profession == MEDECIN else Reason.DENIED_PROFESSION
 
@@ -275,6 +290,8 @@ class Decision:
     def _fed(self, document: DocumentFacts) -> Reason:
         if self._act is Act.REPLACE:
             return Reason.DENIED_DELETED if document.status == _DELETED else Reason.ALLOWED_FEEDING
+        if document.type_code in INSURER_TYPES and opposed(self._record, document, self._now):
+            return Reason.DENIED_OPPOSED_ACT
         denied = deposit(self._actor, self._record, document.labels, self._rules.settings, self._now)
         return denied or Reason.ALLOWED_FEEDING
 
@@ -288,9 +305,18 @@ class Decision:
         """A trace of a document is shown to whom the document may be, deleted or not (CSP R. 1111-43)."""
         return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
 
-    def _seen_by_holder(self, document: DocumentFacts) -> Reason:
+    def _gone(self, document: DocumentFacts) -> Reason | None:
+        """Why nobody reads a document any more: deleted, or a care history whose months fell out."""
         if document.status == _DELETED:
             return Reason.DENIED_DELETED
+        if document.type_code in INSURER_TYPES and has_fallen_out(document, self._now):
+            return Reason.DENIED_FALLEN_OUT
+        return None
+
+    def _seen_by_holder(self, document: DocumentFacts) -> Reason:
+        gone = self._gone(document)
+        if gone is not None:
+            return gone
         return hidden_from_holder(self._actor.kind, document, self._now) or self._whole
 
     def _holders_change(self, document: DocumentFacts) -> Reason:
@@ -306,8 +332,9 @@ class Decision:
         return self._whole
 
     def _seen_by_professional(self, document: DocumentFacts) -> Reason:
-        if document.status == _DELETED:
-            return Reason.DENIED_DELETED
+        gone = self._gone(document)
+        if gone is not None:
+            return gone
         cell = self._cells.get(document.type_code, Cell.UNKNOWN)
         if cell is not Cell.ALLOW:
             return Reason.DENIED_MATRIX if cell is Cell.DENY else Reason.DENIED_MATRIX_UNKNOWN

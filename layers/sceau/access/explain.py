@@ -89,7 +89,7 @@ def _actor(question: Question, now: datetime) -> Actor:
         subject=_PARENT if kind is ActorKind.REPRESENTATIVE else _RECORD,
         token_id="explain",  # noqa: S106 - of no token
         scopes=frozenset({f"{LEVELS[kind]}/*.cruds"}),
-        record_id=_RECORD,
+        record_id=None if question.act is Act.EXTRACT_TRACES else _RECORD,
         structures=(_STRUCTURE,) if kind in (ActorKind.SOFTWARE, ActorKind.INSURER) or is_professional else (),
         professional=_PERSON if is_professional else None,
         profession=question.profession if is_professional else None,
@@ -114,7 +114,7 @@ def _record(question: Question, now: datetime) -> RecordFacts:
         blocked=frozenset({_PERSON} if question.blocked else ()),
         opposed=question.opposed,
         medecin_traitant=_PERSON if MEDECIN_TRAITANT in question.grants else None,
-        proposed=_PERSON if question.named else None,
+        named=frozenset({_PERSON} if question.named else ()),
     )
 
 
@@ -202,6 +202,7 @@ def _best(act: Act, kind: ActorKind) -> Question:
         Act.REOPEN_RECORD: RecordStatus.CLOSED,
         Act.REQUEST_DELETION: RecordStatus.CLOSED,
         Act.OBJECT_TO_SUSPENSION: RecordStatus.SUSPENDED,
+        Act.CORRECT_DEATH: RecordStatus.DECEASED,
     }
     own = {ActorKind.INSURER: "REMB", ActorKind.PATIENT: "EXPPAT_3", ActorKind.REPRESENTATIVE: "EXPPAT_3"}
     about_documents = act.value in _ABOUT_DOCUMENTS

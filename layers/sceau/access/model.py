@@ -6,7 +6,7 @@ Sources: `docs/rules.md` names the article behind each rule; CSP = code de la sa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 
@@ -19,6 +19,8 @@ class Act(StrEnum):
     SUSPEND_RECORD = "suspend-record"
     OBJECT_TO_SUSPENSION = "object-to-suspension"
     REQUEST_DELETION = "request-deletion"
+    REPORT_DEATH = "report-death"
+    CORRECT_DEATH = "correct-death"  # the holder lives
     GRANT = "grant"
     COLLECT_CONSENT = "collect-consent"  # a professional records what the patient consented to
     CONSENT_EXPRESSLY = "consent-expressly"  # to an occupational or fire-brigade doctor
@@ -46,9 +48,11 @@ class Act(StrEnum):
     READ_SET = "read-set"
     READ_DOCUMENT = "read-document"  # TD3.2
     READ_TRACES = "read-traces"  # ITI-81
+    EXTRACT_TRACES = "extract-traces"  # those of a structure's own professionals
     READ_NOTICES = "read-notices"
     READ_REVIEW_QUEUE = "read-review-queue"  # a structure's emergency accesses
     REVIEW = "review"
+    COUNT_REVIEWS = "count-reviews"  # counts and ages, never who
 
 
 class ActorKind(StrEnum):
@@ -77,6 +81,7 @@ class RecordStatus(StrEnum):
     OPEN = "open"
     SUSPENDED = "suspended"  # by the insurer, for six weeks, unless the holder objects
     CLOSED = "closed"  # ten years' archive
+    DECEASED = "deceased"  # the same, and nobody opens it again
 
 
 class GrantKind(StrEnum):
@@ -141,6 +146,7 @@ class Actor:
     professional: Identifier | None = None
     profession: str | None = None  # TRE_G15 code, e.g. 10 = médecin
     display: str | None = None  # for the trace only: never decides
+    structure_display: str | None = None  # likewise
     role: str | None = None  # TRE_R85 code, e.g. 330 = coordonnateur de parcours
     sectors: frozenset[str] = frozenset()  # TRE_R02 codes, e.g. SA66 = service de prévention et de santé au travail
     specialties: frozenset[str] = frozenset()  # TRE_R38 codes, e.g. SM25 = médecine du travail
@@ -165,7 +171,8 @@ class RecordFacts:
     """What the decision needs of a record.
 
     `birth_date`: of its holder, FHIR date, maybe of less precision. `blocked`: professionals. `opposed`: emergency
-    modes. `medecin_traitant`: who accepted; `proposed`: who was named and has not answered yet.
+    modes. `medecin_traitant`: who accepted; `named`: who was ever named as such, whatever they answered. `kept_secret`:
+    on which day who acted in what is kept from representatives; needed to decide on a care history only.
     """
 
     record_id: str
@@ -175,7 +182,8 @@ class RecordFacts:
     blocked: frozenset[Identifier] = field(default_factory=frozenset)
     opposed: frozenset[Mode] = field(default_factory=frozenset)
     medecin_traitant: Identifier | None = None
-    proposed: Identifier | None = None
+    named: frozenset[Identifier] = field(default_factory=frozenset)
+    kept_secret: frozenset[tuple[date, Identifier]] = field(default_factory=frozenset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +193,7 @@ class DocumentFacts:
     `labels`: codes of its security labels (J08). `author_structures`: organisations among its authors. `depositor`:
     client id of the software that deposited it; `depositor_structures`: that client's structure. `deposited`: when
     (aware); None: now. `holders_own`: its author is the holder (or, for a minor, the representative who deposited it).
+    Of a care history: `covers_until`, its last day, and `acts`, on which day who acted (when it is deposited).
     """
 
     status: str
@@ -196,6 +205,8 @@ class DocumentFacts:
     depositor_structures: frozenset[Identifier] = field(default_factory=frozenset)
     deposited: datetime | None = None
     holders_own: bool = False
+    covers_until: date | None = None
+    acts: frozenset[tuple[date, Identifier]] = field(default_factory=frozenset)
 
 
 class Reason(StrEnum):
@@ -217,9 +228,11 @@ class Reason(StrEnum):
     ALLOWED_COLLECTING = "allowed.collecting"
     ALLOWED_NAMED = "allowed.named"
     ALLOWED_STRUCTURE = "allowed.structure"
+    ALLOWED_FIGURES = "allowed.figures"
     DENIED_SCOPE = "denied.scope"
     DENIED_ACTOR = "denied.actor"
     DENIED_OTHER_RECORD = "denied.other-record"
+    DENIED_OTHER_STRUCTURE = "denied.other-structure"
     DENIED_NO_RECORD = "denied.no-record"
     DENIED_CLOSED = "denied.closed"
     DENIED_SUSPENDED = "denied.suspended"
@@ -248,6 +261,8 @@ class Reason(StrEnum):
     DENIED_LABELS_TOGETHER = "denied.labels-together"
     DENIED_NOT_MINOR = "denied.not-minor"
     DENIED_SECRET = "denied.secret"  # noqa: S105 - a reason
+    DENIED_OPPOSED_ACT = "denied.opposed-act"
+    DENIED_FALLEN_OUT = "denied.fallen-out"
     DENIED_REHIDING = "denied.rehiding"
 
 

@@ -11,6 +11,9 @@ from typing import Final
 from sceau.access.model import Actor, Grant, GrantKind, Identifier, Mode, Reason, RecordFacts, Special
 from sceau_schemas.rules import RuleSettings
 
+PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
+"""The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
+
 MEDECIN: Final = "10"
 """TRE_G15."""
 
@@ -75,6 +78,19 @@ def entry(actor: Actor, record: RecordFacts, settings: RuleSettings, now: dateti
         if any(_covers(grant, actor, settings, now) for grant in record.grants if grant.kind is kind):
             return OPENED_BY[kind]
     return Reason.DENIED_NO_GRANT
+
+
+def collects_for(actor: Actor, grantee: Identifier) -> bool:
+    """Whether a professional may record a consent to this grantee: a professional, or the own structure's team.
+
+    CSP L. 1111-17 II: for themselves or a colleague. For another team nobody speaks.
+    """
+    return grantee in actor.structures or grantee.system == PROFESSIONALS
+
+
+def concerns(actor: Actor, grantee: Identifier | None) -> bool:
+    """Whether a decision names a professional, or the structure that they act for: then they may know of it."""
+    return grantee is not None and (grantee == actor.professional or grantee in actor.structures)
 
 
 def is_medecin_traitant(actor: Actor, record: RecordFacts) -> bool:

@@ -16,7 +16,7 @@ from sceau.audit import shapes
 from sceau.audit.facts import (
     Client,
     Coding,
-    Emergency,
+    Entered,
     Entity,
     EventFacts,
     Identifier,
@@ -81,7 +81,12 @@ def _act(facts: EventFacts) -> Json:
     }
 
 
-_OWN_TYPES = {OwnAct.REWRAP: shapes.ENCRYPT}
+_OWN_TYPES = {
+    OwnAct.REWRAP: (shapes.ENCRYPT, "U"),
+    OwnAct.CLOSE: (shapes.ARCHIVE, "U"),
+    OwnAct.DELETE: (shapes.DESTROY, "D"),
+    OwnAct.RESTORE: (shapes.RESTORE, "U"),
+}
 
 
 def _own_act(facts: OwnFacts) -> Json:
@@ -89,10 +94,11 @@ def _own_act(facts: OwnFacts) -> Json:
     patient = {"reference": f"Patient/{facts.record_id}"}
     details = [{"type": name, "valueString": value} for name, value in sorted(facts.details.items())]
     record: Json = {"what": patient, "type": _coding(shapes.SYSTEM_OBJECT), "role": _coding(shapes.PATIENT_ROLE)}
+    kind, action = _OWN_TYPES[facts.act]
     return {
         "resourceType": "AuditEvent",
-        "type": _coding(_OWN_TYPES[facts.act]),
-        "action": "U",
+        "type": _coding(kind),
+        "action": action,
         "outcome": Outcome.SUCCESS.value,
         "agent": [_server(facts.server, shapes.APPLICATION) | {"requestor": True}],
         "source": _source(facts.server),
@@ -151,7 +157,7 @@ def _agents(shape: Shape, facts: EventFacts) -> Iterator[Json]:
         yield _user(facts.user, shape.user, policy, facts.purpose)
     if facts.structure and not shape.closed:
         identifier, name = facts.structure.identifier, facts.structure.name
-        yield {"type": _concept(shapes.PROVIDER), "who": _logical(identifier, name), "requestor": False}
+        yield {"type": _concept(shapes.PROVIDER), "who": _structure(identifier, name), "requestor": False}
 
 
 def _client(client: Client, kind: Coding) -> Json:
@@ -218,21 +224,21 @@ def _token_request(facts: EventFacts) -> Json:
         "patient": f"Patient/{facts.record_id}" if facts.record_id else None,
         "structure": _pair(facts.structure.identifier) if facts.structure else None,
         "request-id": facts.request_id,
-        **_emergency(facts.emergency),
+        **_entered(facts.entered),
     }
     details = [{"type": name, "valueString": value} for name, value in known.items() if value]
     entity = _request_entity(kept_token_request(_request(facts), facts.server.origin))
     return entity | ({"detail": details} if details else {})
 
 
-def _emergency(emergency: Emergency | None) -> dict[str, str | None]:
-    if emergency is None:
+def _entered(entered: Entered | None) -> dict[str, str | None]:
+    if entered is None:
         return {}
     return {
-        "mode": emergency.mode,
-        "mode-until": _instant(emergency.until),
-        "mode-reason": hide_ins(_text(emergency.reason, _LONGEST_REASON)) or None,
-        "declaration": emergency.declaration,
+        "mode": entered.mode,
+        "mode-until": _instant(entered.until) if entered.until else None,
+        "mode-reason": hide_ins(_text(entered.reason, _LONGEST_REASON)) or None,
+        "declaration": entered.declaration,
     }
 
 
@@ -282,13 +288,19 @@ def _logical(identifier: Identifier, name: str | None) -> Json:
     return {"identifier": _identifier(identifier)} | ({"display": text} if text else {})
 
 
+def _structure(identifier: Identifier, name: str | None) -> Json:
+    """A structure by its whole identifier: of 15 digits (a SIRET behind a 3), it only looks like an INS. It comes from
+    registrations and from Pro Santé Connect, never from what is sent."""
+    return _logical(identifier, name) | {"identifier": {"system": identifier.system, "value": identifier.value}}
+
+
 def _identifier(identifier: Identifier) -> Json:
     """A producer's own identifier may be made from the patient's INS, which then does not stand here."""
     return ({"system": identifier.system} if identifier.system else {}) | {"value": hide_ins(identifier.value)}
 
 
 def _pair(identifier: Identifier) -> str:
-    return f"{identifier.system}|{hide_ins(identifier.value)}"
+    return f"{identifier.system}|{identifier.value}"
 
 
 def _coding(coding: Coding) -> Json:

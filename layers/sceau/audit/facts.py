@@ -43,6 +43,10 @@ class AuditAct(StrEnum):
     PATCH = "patch"  # TD3.3
     READ_HISTORY = "read-history"  # of a DocumentReference or Consent
     QUERY_CONSENTS = "query-consents"
+    QUERY_NOTICES = "query-notices"
+    QUERY_REVIEWS = "query-reviews"
+    COUNT_REVIEWS = "count-reviews"
+    REVIEW = "review"  # of an emergency access, by the structure's responsible person
 
 
 class Outcome(StrEnum):
@@ -159,15 +163,15 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Emergency:
-    """What a token's event keeps of an emergency access: the mode, until when (aware) it was declared, and why.
+class Entered:
+    """What a token's event keeps of a mode that is not the normal one.
 
-    `reason`: the professional's own words, in the event of the declaration; `declaration`: that event's id, in those of
-    later tokens.
+    An emergency: until when (aware) it was declared; `reason`: the professional's own words, in the event of the
+    declaration; `declaration`: that event's id, in those of later tokens. A connexion secrète has nothing of this.
     """
 
     mode: str
-    until: datetime
+    until: datetime | None = None
     reason: str | None = None
     declaration: str | None = None
 
@@ -181,7 +185,7 @@ class EventFacts:
     decision used beside the facts, as URNs (the edition of the habilitation matrix, a mode of access).
     `record_id`: the record that the act is about, if any. `dossier_version`: the version that the decision saw, or 0.
     `data`: what the act is about; required for a success of an act that isn't a query. `others`: further resources
-    (the documents of a submission set, what they replace). `request`: required for queries and tokens. `emergency`: of
+    (the documents of a submission set, what they replace). `request`: required for queries and tokens. `entered`: of
     tokens only.
 
     Raises ValueError for what no event may be made of.
@@ -203,7 +207,8 @@ class EventFacts:
     others: tuple[Entity, ...] = ()
     request: Request | None = None
     request_id: str | None = None
-    emergency: Emergency | None = None
+    entered: Entered | None = None
+    evidence: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.record_id is not None and check_record(self.record_id) == NO_RECORD:
@@ -222,9 +227,12 @@ class EventFacts:
 
 
 class OwnAct(StrEnum):
-    """What functions of ours do to a record by themselves, while operations have switched them on."""
+    """What functions of ours do to a record by themselves: by the law's clocks, or while switched on."""
 
     REWRAP = "rewrap"  # sealed anew under newer versions of its keys
+    CLOSE = "close"  # nobody objected to its suspension
+    DELETE = "delete"  # its archive is over, or the holder asked for it
+    RESTORE = "restore"  # brought back to what it was at an earlier time
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from sceau.audit import sealed
@@ -80,9 +80,10 @@ class Journal:
         record, version = NO_RECORD, 0
         if not isinstance(facts, RefusalCounts):
             record, version = facts.record_id or NO_RECORD, facts.dossier_version
+        evidence = facts.evidence if isinstance(facts, EventFacts) else None
         for _ in range(_NAMES):
             event_id = self._ids.new()
-            message = self._sealed(record, event_id, version, event_bytes(facts, event_id))
+            message = self._sealed(record, event_id, version, event_bytes(facts, event_id), evidence)
             if self._written(event_name(record, event_id), message, lock_end(event_time(event_id), self._retention)):
                 return event_id
         raise JournalUnavailable("the names of new events are taken")
@@ -95,11 +96,12 @@ class Journal:
         if not agree:
             raise JournalUnavailable("our clock and the store's are more than a minute apart")
 
-    def _sealed(self, record: str, event_id: str, version: int, event: bytes) -> bytes:
+    def _sealed(self, record: str, event_id: str, version: int, event: bytes, evidence: bytes | None) -> bytes:
         opening = self._random_bytes(sealed.OPENING_BYTES)
         carried = contexts.Carried(sealed.commitment(opening, event), version)
+        plaintext = sealed.encode(opening, event, evidence)
         try:
-            return self._sealer.seal(sealed.encode(opening, event), contexts.event_to_seal(record, event_id, carried))
+            return self._sealer.seal(plaintext, contexts.event_to_seal(record, event_id, carried))
         except KeyServiceError as error:
             raise JournalUnavailable("an event could not be sealed") from error
 
@@ -129,7 +131,7 @@ class Journal:
 @dataclass(frozen=True, slots=True)
 class JournalEvent:
     """An event as read: the AuditEvent's exact bytes, the opening of its commitment, the dossier version it saw, and
-    the entry that the log has of it, once it is sealed."""
+    the entry that the log has of it, once it is sealed. `evidence`: of who sent it, with a submission; never shown."""
 
     record_id: str
     event_id: str
@@ -137,6 +139,7 @@ class JournalEvent:
     opening: bytes
     dossier_version: int
     entry: LogEntry
+    evidence: bytes | None = field(default=None, repr=False)
 
 
 class JournalReader:
@@ -167,8 +170,9 @@ class JournalReader:
             raise EventLocked(f"event {event_id} is sealed under a key version that is gone") from error
         except (ObjectStoreError, KeyServiceError) as error:
             raise JournalUnavailable("an event could not be read") from error
-        opening, data = sealed.decode(opened.plaintext, carried.commitment)
-        return JournalEvent(record_id, event_id, data, opening, carried.dossier_version, entry_of(name, message))
+        opening, data, evidence = sealed.decode(opened.plaintext, carried.commitment)
+        entry = entry_of(name, message)
+        return JournalEvent(record_id, event_id, data, opening, carried.dossier_version, entry, evidence)
 
     def event_ids(
         self, record_id: str, start: datetime, end: datetime, *, after: str | None = None, newest_first: bool = False

@@ -13,7 +13,8 @@ import hmac
 from sceau.audit.errors import EventDamaged
 
 OPENING_BYTES = 32
-_VERSION = b"\x01"
+_ALONE, _WITH_EVIDENCE = b"\x01", b"\x02"
+_LENGTH_BYTES = 4
 
 
 def commitment(opening: bytes, event: bytes) -> bytes:
@@ -23,19 +24,33 @@ def commitment(opening: bytes, event: bytes) -> bytes:
     return hashlib.sha256(opening + event).digest()
 
 
-def encode(opening: bytes, event: bytes) -> bytes:
-    """The plaintext that is sealed: version, opening, event. Raises ValueError for an opening of another length."""
+def encode(opening: bytes, event: bytes, evidence: bytes | None = None) -> bytes:
+    """The plaintext that is sealed: version, opening, event; with evidence, the event's length before it.
+
+    Raises ValueError for an opening of another length, and for empty evidence.
+    """
     if len(opening) != OPENING_BYTES:
         raise ValueError(f"an opening has {OPENING_BYTES} bytes")
-    return _VERSION + opening + event
+    if evidence is None:
+        return _ALONE + opening + event
+    if not evidence:
+        raise ValueError("evidence is something")
+    return _WITH_EVIDENCE + opening + len(event).to_bytes(_LENGTH_BYTES) + event + evidence
 
 
-def decode(plaintext: bytes, committed: bytes) -> tuple[bytes, bytes]:
-    """Return (opening, event). Raises EventDamaged for another format, or another event than the one committed to."""
-    start = len(_VERSION) + OPENING_BYTES
-    if not plaintext.startswith(_VERSION) or len(plaintext) < start:
+def decode(plaintext: bytes, committed: bytes) -> tuple[bytes, bytes, bytes | None]:
+    """Return (opening, event, evidence or None). Raises EventDamaged for another format, or another event than the one
+    committed to."""
+    start = 1 + OPENING_BYTES
+    version, opening, event = plaintext[:1], plaintext[1:start], plaintext[start:]
+    evidence = None
+    if version == _WITH_EVIDENCE:
+        length, rest = int.from_bytes(event[:_LENGTH_BYTES]), event[_LENGTH_BYTES:]
+        event, evidence = rest[:length], rest[length:]
+        if not evidence:
+            raise EventDamaged("an event is not of its format")
+    elif version != _ALONE:
         raise EventDamaged("an event is not of its format")
-    opening, event = plaintext[len(_VERSION) : start], plaintext[start:]
-    if not hmac.compare_digest(commitment(opening, event), committed):
+    if len(opening) != OPENING_BYTES or not hmac.compare_digest(commitment(opening, event), committed):
         raise EventDamaged("an event is not the one that its commitment was made for")
-    return opening, event
+    return opening, event, evidence

@@ -46,6 +46,9 @@ ENCRYPT = Coding(
     "http://terminology.hl7.org/CodeSystem/iso-21089-lifecycle", "encrypt", "Encrypt Record Lifecycle Event"
 )
 """ISO/TS 21089's name for what a rewrap does; FHIR R4 takes its codes as types of AuditEvents."""
+ARCHIVE = Coding(ENCRYPT.system, "archive", "Archive Record Lifecycle Event")
+DESTROY = Coding(ENCRYPT.system, "destroy", "Destroy/Delete Record Lifecycle Event")
+RESTORE = Coding(ENCRYPT.system, "restore", "Restore Record Lifecycle Event")
 
 PERSON = Coding(_ENTITY_TYPE, "1", "Person")
 SYSTEM_OBJECT = Coding(_ENTITY_TYPE, "2", "System Object")
@@ -202,4 +205,16 @@ SHAPES: Final[dict[AuditAct, Shape]] = {
     AuditAct.PATCH: _write("patch"),
     AuditAct.READ_HISTORY: _read(interaction("history-instance")),
     AuditAct.QUERY_CONSENTS: _query(),
+    AuditAct.QUERY_NOTICES: _query(),
+    AuditAct.QUERY_REVIEWS: _query(),
+    AuditAct.COUNT_REVIEWS: _query(),
+    # Nothing rests of it but this event: it is no update, which a version of the record would have to carry.
+    AuditAct.REVIEW: Shape(
+        type=REST,
+        subtypes=(interaction("operation"),),
+        action="E",
+        client=SOURCE_ROLE,
+        server=DESTINATION_ROLE,
+        user=AUTHOR,
+    ),
 }

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from sceau.cli.body_consents import consent_decision, consent_grant, consent_life, consent_opening
 from sceau.cli.body_folders import SampleFolder, folder_entry
 from sceau.cli.body_parts import (
     Json,
@@ -32,8 +33,6 @@ from sceau.cli.body_parts import (
 )
 from sceau.cli.samples import KINDS, Author, Patient, Structure, make_cda
 from sceau.fhir import codes
-from sceau.fhir.consents import ACT_CODES, ACTIONS, GRANT, OPENING, PARTICIPATIONS, SCOPES
-from sceau.fhir.patient import identity
 from sceau.fhir.references import URI_SYSTEM
 from sceau.fhir.rules import IS_ARCHIVED
 from sceau.fhir.sets import DESIGNATION_TYPE, LIST_TYPES, SOURCE_ID
@@ -42,7 +41,9 @@ from sceau_schemas.dossier import StoredIdentifier
 __all__ = [
     "SampleDocument",
     "SampleFolder",
+    "consent_decision",
     "consent_grant",
+    "consent_life",
     "consent_opening",
     "document_reference",
     "fhir_document",
@@ -209,50 +210,6 @@ def document_reference(document: SampleDocument, *, patient: Patient, when: date
     if document.related:
         reference["context"]["related"] = [{"identifier": identifier(one)} for one in document.related]
     return reference
-
-
-def consent_opening(patient: Patient) -> Json:
-    """Return the Consent that opens a patient's record."""
-    return {
-        "resourceType": "Consent",
-        "contained": [{**identity(stored_patient(patient)), "id": "patient"}],
-        "status": "active",
-        "scope": concept(SCOPES, "patient-privacy"),
-        "category": [concept(ACT_CODES, OPENING)],
-        "patient": {"reference": "#patient"},
-        "policyRule": concept(ACT_CODES, "OPTIN"),
-        "provision": {"type": "permit"},
-    }
-
-
-def consent_grant(
-    patient: Patient,
-    structure: Structure,
-    *,
-    start: datetime | None = None,
-    end: datetime | None = None,
-    active: bool = True,
-) -> Json:
-    """Return the Consent that authorises a structure to read; `active` false withdraws it."""
-    period = {name: instant(at) for name, at in (("start", start), ("end", end)) if at is not None}
-    actor = {
-        "role": concept(PARTICIPATIONS, "IRCP"),
-        "reference": {"type": "Organization", "identifier": idnat_struct(structure), "display": structure.name},
-    }
-    return {
-        "resourceType": "Consent",
-        "status": "active" if active else "inactive",
-        "scope": concept(SCOPES, "patient-privacy"),
-        "category": [concept(ACT_CODES, GRANT)],
-        "patient": subject(patient),
-        "policyRule": concept(ACT_CODES, "OPTIN"),
-        "provision": {
-            "type": "permit",
-            **({"period": period} if period else {}),
-            "actor": [actor],
-            "action": [concept(ACTIONS, "access")],
-        },
-    }
 
 
 def fhir_document(patient: Patient, kind: codes.DocumentType, *, when: datetime, unique_id: str, title: str) -> bytes:

@@ -7,7 +7,7 @@ them, the test identity that the public CDA samples of the ANS carry. INS of the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sceau.cli.samples import people
@@ -18,7 +18,10 @@ _SUBJECT: Final = "f:5e0f1f0e-0000-4000-8000-000000000001:"
 
 @dataclass(frozen=True, slots=True)
 class DevPatient:
-    """A patient: the INS (`system|value`) and the identity traits (référentiel national d'identitovigilance)."""
+    """A patient: the INS (`system|value`) and the identity traits (référentiel national d'identitovigilance).
+
+    `represents`: the INS of the minor for whom this person acts, as a legal representative.
+    """
 
     ins: str
     family_name: str
@@ -26,10 +29,12 @@ class DevPatient:
     birthdate: str
     gender: str
     birthplace: str
+    represents: str | None = None
 
     def claims(self) -> dict[str, Any]:
         """What the patient issuer signs about the person."""
-        return {
+        acting = {"represents": self.represents} if self.represents else {}
+        return acting | {
             "ins": self.ins,
             "family_name": self.family_name,
             "given_name": self.given_name,
@@ -52,6 +57,7 @@ class DevProfessional:
     structures: tuple[str, ...]
     profession: str = "10"  # médecin
     regulates: bool = False
+    specialty: str = ""
 
     @property
     def subject(self) -> str:
@@ -79,6 +85,8 @@ class DevProfessional:
             exercice = {
                 "codeProfession": self.profession,
                 "codeCategorieProfessionnelle": "C",
+                "codeTypeSavoirFaire": "S" if self.specialty else "",
+                "codeSavoirFaire": self.specialty,
                 "nomDexercice": self.family_name,
                 "prenomDexercice": self.given_name,
                 "activities": [_activity(name) for name in self.structures],
@@ -125,8 +133,11 @@ def _professional(name: str, *structures: str, regulates: bool = False) -> DevPr
     return DevProfessional(author.identifier, author.family, author.given, structures, regulates=regulates)
 
 
+_SAMPLES: Final = {name: _patient(sample) for name, sample in people.PATIENTS.items()}
+
 PATIENTS: Final[Mapping[str, DevPatient]] = {
-    **{name: _patient(sample) for name, sample in people.PATIENTS.items()},
+    **_SAMPLES,
+    "coriandre_for_dune": replace(_SAMPLES["coriandre"], represents=_SAMPLES["dune"].ins),
     "dominique": DevPatient(
         ins="urn:oid:1.2.250.1.213.1.4.10|279035121518989",
         family_name="PAT-TROIS",
@@ -144,5 +155,9 @@ PROFESSIONALS: Final[Mapping[str, DevProfessional]] = {
     "radiologist": _professional("radiologist", "hospital", "practice"),
     "emergency_physician": _professional("emergency_physician", "other_hospital"),
     "regulator": _professional("regulator", "samu", regulates=True),
+    "nurse": DevProfessional("899700000110", "MODÈLE-INFIRMIÈRE", "Camille", ("hospital",), profession="60"),
+    "occupational_doctor": DevProfessional(
+        "899700000111", "MODÈLE-TRAVAIL", "Achille", ("hospital",), specialty="SM25"
+    ),
     "secretary": DevProfessional("899700000199", "MODÈLE-SECRÉTAIRE", "Agathe", ()),
 }

@@ -55,7 +55,7 @@ def add_keys_command(commands: Any, common: Callable[[argparse.ArgumentParser], 
     status.add_argument("--without-journal", action="store_true", help="do not count events: there may be very many")
     rewrap.add_argument(
         "--written-before",
-        type=_time,
+        type=time_of,
         metavar="TIME",
         help="also what was written before this time, where a provider hides its own rotation (2026-11-26T10:00Z)",
     )
@@ -161,7 +161,8 @@ def _places(key: KeyName) -> tuple[str, ...]:
     return (EVENTS,) if key is KeyName.JOURNAL else (CONFIGURATION,)
 
 
-def _time(text: str) -> datetime:
+def time_of(text: str) -> datetime:
+    """A time as an option gives it, in UTC where it says no zone."""
     try:
         given = datetime.fromisoformat(text)
     except ValueError:

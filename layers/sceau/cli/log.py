@@ -14,6 +14,7 @@ from typing import Any
 from sceau.audit.log.copying import copy_log
 from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.indexing import make_index
+from sceau.audit.log.lateness import LIMIT
 from sceau.audit.log.notes import VerifierKey, parse_vkeys
 from sceau.audit.log.places import VKEYS
 from sceau.audit.log.proofs import verify_event
@@ -28,7 +29,7 @@ from sceau.stage import Stage
 _TOOL = "operations"
 _SEALER = "journal"
 _UPKEEP = "upkeep"
-_LIMIT_MINUTES = 15
+_LIMIT_MINUTES = LIMIT // timedelta(minutes=1)
 
 Load = Callable[[argparse.Namespace], Stage]
 Common = Callable[[argparse.ArgumentParser], None]

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import urllib3
 
+from sceau.audit.errors import JournalUnavailable
 from sceau.audit.log.errors import LogError
+from sceau.cli.backup import add_backup_commands
 from sceau.cli.devissuer import DevIssuerRefused, read_issuer_file
 from sceau.cli.devserver import DevIssuerServer
 from sceau.cli.documents import journey_documents
@@ -35,10 +37,13 @@ from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.http.runtime import SwitchedOff
+from sceau.http.undoing import NothingToRestore
 from sceau.identity.client import Emergency, TokenNotGiven
 from sceau.identity.errors import IdentityError
 from sceau.keys.errors import KeyServiceError
 from sceau.objects.errors import ObjectStoreError
+from sceau.records.backup.format import BackupRefused
+from sceau.records.errors import CommitLost
 from sceau.stage import Settings, SettingsError, Stage, load_stage
 from sceau_schemas.stores import S3StoreSpec
 
@@ -56,6 +61,10 @@ _ONE_SENTENCE = (
     HostRefused,
     LogError,
     SwitchedOff,
+    BackupRefused,
+    NothingToRestore,
+    CommitLost,
+    JournalUnavailable,
 )
 
 
@@ -98,6 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_evidence_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_smoke_command(commands, _common, lambda options: load_stage(_settings(options)))
+    add_backup_commands(commands, _common, lambda options: load_stage(_settings(options)))
     stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)

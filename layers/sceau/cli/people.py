@@ -43,11 +43,15 @@ OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 SAMU = _structure("samu")
 
-_PHYSICIANS_SCOPES = ("user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = ("user/Communication.s", "user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
 
 CLIENTS = (
     DevelopmentClient(
-        "insurer", "Caisse d'essai", ClientKind.INSURER, ("system/Consent.c", "system/DocumentReference.cs"), (INSURER,)
+        "insurer",
+        "Caisse d'essai",
+        ClientKind.INSURER,
+        ("system/Consent.cu", "system/DocumentReference.cs"),
+        (INSURER,),
     ),
     DevelopmentClient(
         "laboratory",
@@ -55,6 +59,13 @@ CLIENTS = (
         ClientKind.SOFTWARE,
         ("system/DocumentReference.crus",),
         (LABORATORY,),
+    ),
+    DevelopmentClient(
+        "hospital-security",
+        "Poste du RSSI de l'hôpital d'essai",
+        ClientKind.SOFTWARE,
+        ("system/AuditEvent.rs",),
+        (HOSPITAL,),
     ),
     DevelopmentClient(
         "hospital",
@@ -89,11 +100,20 @@ CLIENTS = (
         ("samu-rp",),
     ),
     DevelopmentClient(
+        "other-hospital-review",
+        "Revue des accès en urgence de l'autre hôpital d'essai",
+        ClientKind.SOFTWARE,
+        ("system/Communication.us",),
+        (OTHER_HOSPITAL,),
+    ),
+    DevelopmentClient("operations", "Exploitation d'essai", ClientKind.OPERATIONS, ("ops/ReviewQueue.s",)),
+    DevelopmentClient(
         "patient-app",
         "Application d'essai",
         ClientKind.PATIENT_APP,
         (
             "patient/AuditEvent.rs",
+            "patient/Communication.s",
             "patient/Consent.crus",
             "patient/DocumentReference.crus",
             "patient/List.rs",
@@ -126,11 +146,18 @@ ACTORS = {
         DevelopmentActor("laboratory", "laboratory"),
         DevelopmentActor("patient", "patient-app", "dominique"),
         DevelopmentActor("other-patient", "patient-app", "basile"),
+        DevelopmentActor("minor", "patient-app", "dune"),
+        DevelopmentActor("representative", "patient-app", "coriandre_for_dune"),
+        DevelopmentActor("nurse", "hospital", "nurse"),
+        DevelopmentActor("occupational-doctor", "hospital", "occupational_doctor"),
         DevelopmentActor("hospital-physician", "hospital", "hospital_physician"),
         DevelopmentActor("other-physician", "other-hospital", "psychiatrist"),
         DevelopmentActor("general-practitioner", "practice", "general_practitioner"),
         DevelopmentActor("emergency-physician", "other-hospital", "emergency_physician"),
         DevelopmentActor("regulator", "samu", "regulator"),
+        DevelopmentActor("reviewer", "other-hospital-review"),
+        DevelopmentActor("operations", "operations"),
+        DevelopmentActor("security-officer", "hospital-security"),
     )
 }
 """Those as whom `sceau token` fetches a token, and the journey's cast."""

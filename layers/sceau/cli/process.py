@@ -21,7 +21,7 @@ from sceau.cli.serve import environment
 from sceau.cli.session import Service
 from sceau.stage import Settings, SettingsError
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 _LAST_LINES = 20
 _HOST = "127.0.0.1"

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,15 +37,8 @@ def add_stage_check(
 
 
 def _run(stage: Stage, written: Path | None) -> int:
-    with ExitStack() as stack:
-        spec = stage.spec.store
-        if stage.spec.folder is not None:
-            folder = folder_of(stage)
-            if folder.missing():
-                raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
-            if isinstance(spec, S3StoreSpec) and not answers(spec.origin):
-                stack.enter_context(s3_of(stage, folder))  # nobody serves the stage now
-        found: list[Finding] = []
+    found: list[Finding] = []
+    with reachable(stage):
         try:
             return report(_kept(stage.properties(), found))
         finally:
@@ -65,6 +58,24 @@ def write_report(path: Path, stage: str, findings: Iterable[Finding], told_as: s
     content = {"format": 1, "stage": stage, "at": datetime.now(UTC).isoformat(timespec="seconds"), told_as: told}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+@contextmanager
+def reachable(stage: Stage, *, complete: bool = True) -> Iterator[None]:
+    """Have a local stage's S3 server run meanwhile, unless somebody serves the stage now.
+
+    `complete`: raise SettingsError when a part of a local stage is not there yet.
+    """
+    with ExitStack() as stack:
+        spec = stage.spec.store
+        if stage.spec.folder is not None:
+            folder = folder_of(stage)
+            if complete and folder.missing():
+                raise SettingsError(f"there is no stage {stage.name} here yet: `make run STAGE={stage.name}` makes it")
+            # An empty store needs its buckets, too, whoever serves it.
+            if isinstance(spec, S3StoreSpec) and not (complete and answers(spec.origin)):
+                stack.enter_context(s3_of(stage, folder))
+        yield
 
 
 def report(findings: Iterable[Finding]) -> int:

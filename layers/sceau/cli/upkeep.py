@@ -44,6 +44,8 @@ def _print(report: Report) -> None:
         ("documents", report.documents),
     ):
         print(f"{what:<16}{tally.swept:>8}{tally.kept:>8}{'' if tally.finished else '  not all were looked at'}")
+    due = report.due
+    print(f"{'records':<16}{due.deleted:>8}{due.closed:>8}  deleted, and closed, since their time was over")
     locks = report.locks
     print(f"{'locks':<16}{locks.extended:>8}{locks.looked - locks.extended:>8}  made longer, and long enough")
     print(f"in {report.seconds:.2f} s")
@@ -58,6 +60,7 @@ def _complaints(report: Report) -> list[str]:
         f"{dossier_name(record)} is gone; nothing of that record was deleted"
         for record in report.documents.without_dossier
     ]
+    said += [f"{dossier_name(record)} is damaged: what is due on it was not done" for record in report.due.damaged]
     if report.locks.unlocked:
         said.append(f"objects of the journal that had no lock: {report.locks.unlocked}; they have one now")
     if report.failed:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from sceau.access.model import Identifier
 from sceau.fhir import rules
+from sceau.fhir.care_history import TYPE as CARE_HISTORY, CareHistory
 from sceau.fhir.findings import Conditions, Findings
 from sceau.fhir.media import Media
 from sceau.fhir.outcome import Problem
@@ -56,6 +57,7 @@ class NewDocument:
     replaces: tuple[Target, ...]
     terms: Terms
     holders_own: bool = False
+    care_history: CareHistory | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ def read_entry(
     if kind is None or media is None:
         return None
     rules.check_cda(media, patient, kind, at, findings)
+    if kind.code == CARE_HISTORY:
+        rules.check_care_history(media, at, conditions.received, findings)
     if len(findings.errors) > before:
         return None
     resource = _cleaned(sent, patient, conditions)
@@ -124,6 +128,7 @@ def read_entry(
         author_professionals=tuple(people.professionals),
         replaces=replaces,
         terms=terms,
+        care_history=media.care_history if kind.code == CARE_HISTORY else None,
         holders_own=all(is_patient(one, scope, patient, f"{at}.author") for one in document.author or ()),
     )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from sceau.fhir.acts import NO_ACTS, Acts, read_acts
+from sceau.fhir.care_history import TYPE as CARE_HISTORY, CareHistory, read_care_history
 from sceau.fhir.cda import CdaHeader, header_of, parse_xml
 
 Kind = Literal["cda", "pdf", "fhir-document", "jpeg", "png", "tiff", "rtf", "text"]
@@ -66,7 +67,8 @@ class MediaMismatch(MediaError):
 class Media:
     """What a document is: `type` in lower case without parameters, and its kind.
 
-    `charset` is set for text only; `header` and `acts` for a CDA only, so that it need not be parsed twice.
+    `charset` is set for text only; `header` and `acts` for a CDA only, so that it need not be parsed twice;
+    `care_history` for one of that type.
     """
 
     type: str
@@ -74,6 +76,7 @@ class Media:
     charset: str | None = None
     header: CdaHeader | None = field(default=None, repr=False)
     acts: Acts = NO_ACTS
+    care_history: CareHistory | None = field(default=None, repr=False)
 
     @property
     def content_type(self) -> str:
@@ -99,7 +102,9 @@ def check_media(declared: str, data: bytes) -> Media:
         raise MediaMismatch(f"the document is declared as {media_type} but is, or is also, a ZIP archive")
     if kind == "cda":
         root = parse_xml(data)
-        return Media(media_type, kind, header=header_of(root), acts=read_acts(root))
+        header = header_of(root)
+        care = read_care_history(root) if header.type_code == CARE_HISTORY else None
+        return Media(media_type, kind, header=header, acts=read_acts(root), care_history=care)
     if kind == "text":
         charset = parameters.get("charset", "utf-8").lower()
         _check_text(data, charset)

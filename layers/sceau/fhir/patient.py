@@ -11,6 +11,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sceau.access.clocks import paris_date
+from sceau.access.facts import instant_of
+from sceau.fhir.consent_life import BY_HOLDER, DEATH, DMP_MOTIVES, MOTIVES
 from sceau.fhir.findings import Findings
 from sceau.fhir.ins import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST
 from sceau.fhir.parse import Json
@@ -37,16 +40,28 @@ _INS_TYPES: Final = {
 }
 
 _DMP: Final = "https://interop.esante.gouv.fr/ig/fhir/dmp/StructureDefinition/"
-_CLOSING_REASONS: Final = "https://interop.esante.gouv.fr/ig/fhir/dmp/CodeSystem/dmp-motif-fermeture"
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a record was closed. `date`: YYYY-MM-DD; `code`: of dmp-motif-fermeture; `text`: the reason given."""
+    """How a record was closed. `date`: YYYY-MM-DD; `code` and its `system`: why; `text`: in the holder's words."""
 
     date: str
-    code: str = "patient-demande"
+    code: str = BY_HOLDER
     text: str | None = None
+    system: str = DMP_MOTIVES
+
+
+def closing_of(head: DossierHead) -> Closing | None:
+    """How the record was closed, if it is."""
+    if head.closed is None:
+        return None
+    date = paris_date(instant_of(head.closed)).isoformat()
+    if head.died is not None:
+        return Closing(date, DEATH, head.closing_reason, MOTIVES)
+    if head.closing_motive == "suspension":
+        return Closing(date, head.closing_motive, None, MOTIVES)
+    return Closing(date, text=head.closing_reason)
 
 
 def read_traits(
@@ -164,7 +179,7 @@ def patient(
             {"url": "dateFermeture", "valueDate": closing.date},
             {
                 "url": "motifFermeture",
-                "valueCodeableConcept": {"coding": [{"system": _CLOSING_REASONS, "code": closing.code}]},
+                "valueCodeableConcept": {"coding": [{"system": closing.system, "code": closing.code}]},
             },
         ]
         if closing.text:

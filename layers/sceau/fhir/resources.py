@@ -8,13 +8,12 @@ carries an INS. `origin`: scheme, host and port of the stage, no slash at the en
 from __future__ import annotations
 
 import base64
-import uuid
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from sceau.fhir.folders import NewFolder
 from sceau.fhir.outcome import Problem, operation_outcome
-from sceau.fhir.parse import Json, Written, read_stored, write_json
+from sceau.fhir.parse import Json, Written, read_stored
 from sceau.fhir.references import URI_SYSTEM, Target
 from sceau.fhir.submission import EntryKind, RequestEntry, Submission
 from sceau.fhir.times import http_date, instant
@@ -173,41 +172,6 @@ def _warnings_of(position: int, asked: RequestEntry, submission: Submission) -> 
     if asked.kind is EntryKind.SUBMISSION_SET:
         found += [w for w in submission.warnings if not (w.expression or "").startswith("Bundle.entry[")]
     return found
-
-
-def searchset(
-    matches: Iterable[Json | Written],
-    *,
-    total: int,
-    links: Iterable[tuple[str, str]],
-    origin: str,
-    included: Iterable[Json] = (),
-    warnings: Sequence[Problem] = (),
-) -> Json:
-    """Return the answer to a search.
-
-    `links`: relation (`self`, `next`) and url. `included`: with `search.mode` include. `warnings`: an OperationOutcome.
-    """
-    bundle: Json = {"resourceType": "Bundle", "type": "searchset", "total": total}
-    if link := [{"relation": relation, "url": url} for relation, url in links]:
-        bundle["link"] = link
-    entries = [_found(resource, "match", origin) for resource in matches]
-    entries += [_found(resource, "include", origin) for resource in included]
-    if warnings:
-        entries.append(_found(operation_outcome(warnings), "outcome", origin))
-    if entries:  # an empty array isn't FHIR
-        bundle["entry"] = entries
-    return bundle
-
-
-def _found(resource: Json | Written, mode: str, origin: str) -> Json:
-    if isinstance(resource, Written):
-        url = f"{origin}/fhir/{resource.resource_type}/{resource.id}"
-    elif "id" in resource:
-        url = f"{origin}/fhir/{resource['resourceType']}/{resource['id']}"
-    else:  # it can be read nowhere; MHD wants a fullUrl all the same, so its content names it
-        url = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, write_json(resource).decode())}"
-    return {"fullUrl": url, "resource": resource, "search": {"mode": mode}}
 
 
 def _beginning(resource_type: str, own_id: str, version: int, updated: int, kept: Json) -> Json:

@@ -12,8 +12,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Final
 
+from sceau.access.clocks import CARE_HISTORY_MONTHS, fallen_out, months_before, paris_date
 from sceau.access.model import Identifier
 from sceau.fhir import codes
 from sceau.fhir.cda import CdaError, CdaMismatch, check_concerns
@@ -271,6 +273,20 @@ def check_cda(media: Media, patient: Identifier, kind: codes.DocumentType, at: s
     except CdaMismatch as error:
         element = "type" if error.element == "ClinicalDocument.code" else "subject"
         findings.error(_with_element(error), f"{at}.{element}", rule="CDA")
+
+
+def check_care_history(media: Media, at: str, received: datetime, findings: Findings) -> None:
+    """Refuse a care history that covers more than 24 months, none of the last 24, or days to come."""
+    care, where = media.care_history, f"{at}.content[0].attachment"
+    if care is None:
+        text = "a care history is a CDA that says which days it covers (documentationOf.serviceEvent.effectiveTime)"
+        findings.error(text, where, rule="CNAM-HR")
+        return
+    if care.start > care.end or care.start < months_before(care.end, CARE_HISTORY_MONTHS):
+        findings.error(f"a care history covers {CARE_HISTORY_MONTHS} months at most", where, rule="CNAM-HR")
+    if care.end > paris_date(received) or fallen_out(care.end, received):
+        text = f"a care history ends within the last {CARE_HISTORY_MONTHS} months"
+        findings.error(text, where, rule="CNAM-HR")
 
 
 def _with_element(error: CdaError) -> str:

@@ -16,11 +16,12 @@ from urllib.parse import urlencode
 from pydantic_core import to_json
 
 from sceau.access.model import ActorKind
+from sceau.audit.accesses import SECRET_MODE
 from sceau.audit.facts import (
     AuditAct,
     Client,
     Coding,
-    Emergency,
+    Entered,
     EventFacts,
     Identifier,
     Outcome,
@@ -200,7 +201,7 @@ def event_facts(facts: TokenFacts, request: Request, server: Server) -> EventFac
         structure=_structure(bearer),
         token_id=facts.token_id,
         record_id=facts.record_id,
-        emergency=_emergency(bearer),
+        entered=_entered(bearer),
         request=TracedRequest(request.method, request.path, urlencode(facts.request).encode()),
         request_id=request.request_id or None,
     )
@@ -220,11 +221,11 @@ def _user(bearer: Bearer | None) -> User | None:
     return None
 
 
-def _emergency(bearer: Bearer | None) -> Emergency | None:
+def _entered(bearer: Bearer | None) -> Entered | None:
     entry = bearer.emergency if bearer else None
     if entry is None:
-        return None
-    return Emergency(entry.mode.value, datetime.fromtimestamp(entry.until, UTC), entry.reason, entry.event)
+        return Entered(SECRET_MODE) if bearer is not None and bearer.secret else None
+    return Entered(entry.mode.value, datetime.fromtimestamp(entry.until, UTC), entry.reason, entry.event)
 
 
 def _structure(bearer: Bearer | None) -> Structure | None:

@@ -30,6 +30,7 @@ from sceau.http.refusals import Refused, refused
 _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PROFESSIONS = "urn:oid:1.2.250.1.213.1.1.5.5"
 _POLICY = "urn:sceau:policy:"
+_SUBMISSIONS = frozenset({AuditAct.PROVIDE_BUNDLE, AuditAct.SIMPLIFIED_PUBLISH})
 _PURPOSES = {
     ActorKind.PROFESSIONAL: Coding(_ACT_REASON, "TREAT", "treatment"),
     ActorKind.SOFTWARE: Coding(_ACT_REASON, "TREAT", "treatment"),
@@ -45,7 +46,8 @@ class Call:
     """What a use case works with. One per request, used by one thread.
 
     `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable. `rules`: those in
-    force when the request came.
+    force when the request came. `evidence` gives what shows later who sent it: it is sealed with the event of a
+    submission. `purpose`: of the act, where it is not that of all the caller's acts.
     """
 
     request: Request
@@ -54,10 +56,12 @@ class Call:
     server: Server
     append: Callable[[EventFacts], str]
     rules: Rules
+    evidence: Callable[[], bytes]
     audit_act: AuditAct = AuditAct.READ
     record_id: str | None = None
     dossier_version: int = 0
     matrix: str | None = None
+    purpose: Coding | None = None
     events: list[str] = field(default_factory=list)
 
     def begin(self, audit_act: AuditAct, record_id: str | None = None) -> None:
@@ -106,7 +110,7 @@ class Call:
             user=_user(self.actor),
             structure=_structure(self.actor),
             token_id=self.actor.token_id,
-            purpose=_PURPOSES[self.actor.kind],
+            purpose=self.purpose or _PURPOSES[self.actor.kind],
             policies=self._policies(),
             record_id=self.record_id,
             dossier_version=self.dossier_version,
@@ -114,6 +118,7 @@ class Call:
             others=others,
             request=_traced(self.request),
             request_id=self.request.request_id or None,
+            evidence=self.evidence() if self.audit_act in _SUBMISSIONS else None,
         )
         event_id = self.append(facts)
         self.events.append(event_id)
@@ -151,7 +156,7 @@ def _structure(actor: Actor) -> Structure | None:
     # Of a client that works for several, the first.
     if not actor.structures:
         return None
-    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value))
+    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value), actor.structure_display)
 
 
 def _traced(request: Request) -> TracedRequest:

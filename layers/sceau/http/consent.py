@@ -1,4 +1,4 @@
-"""The function `consent`: opening a record, authorising a structure, withdrawing that, and reading what holds.
+"""The function `consent`: opening and closing a record, the decisions about it, and reading what holds and held.
 
 Idempotent by content: what is so already is answered with what there is, and changes nothing.
 """
@@ -8,31 +8,63 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from sceau.access.facts import grant_of, record_facts
-from sceau.access.model import Act
-from sceau.access.standing import end_of
+from sceau.access.facts import life_of, record_facts
+from sceau.access.life import ahead
+from sceau.access.model import Act, ActorKind, Identifier
+from sceau.access.standing import collects_for, concerns
 from sceau.audit.facts import AuditAct, Entity
 from sceau.envelope.messages import Envelope
-from sceau.fhir.consents import GrantRequest, OpeningRequest, consent as consent_resource, parse_consent
+from sceau.fhir.consent_resources import consent as consent_resource
+from sceau.fhir.consents import (
+    DecisionRequest,
+    LifeRequest,
+    OpeningRequest,
+    parse_changed_consent,
+    parse_new_consent,
+)
+from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
-from sceau.fhir.parse import parse_resource
-from sceau.fhir.resources import etag, etag_matches, last_modified, searchset
+from sceau.fhir.parse import Body, Json, parse_resource
+from sceau.fhir.resources import etag, etag_matches, last_modified
+from sceau.fhir.searchset import searchset
+from sceau.http import lives
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
 from sceau.http.commit import commit_with_retries, conflict
+from sceau.http.conditional import conditional
+from sceau.http.consent_search import Filters, read_filters
+from sceau.http.decisions import Change, Moment, answered, decided, opening_of
 from sceau.http.message import Answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer, require_json_body
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
 from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
+from sceau.records.due import leave_mark
 from sceau.records.ids import document_id, encode_id, record_id, split_document_id
 from sceau.records.repository import Loaded, Records
-from sceau_schemas.dossier import DossierHead, StoredConsent
+from sceau_schemas.dossier import ConsentKind, DossierHead, StoredConsent
 from sceau_schemas.fhir.consent import Consent
+
+_CREATED = 201
+
+ACT_OF: Final[dict[ConsentKind, Act]] = {
+    "grant": Act.GRANT,
+    "express": Act.CONSENT_EXPRESSLY,
+    "delegation": Act.DELEGATE,
+    "medecin_traitant": Act.NAME_MEDECIN_TRAITANT,
+    "block": Act.BLOCK,
+    "opposition": Act.OPPOSE,
+}
+"""What recording a decision is an act of; a professional who records a grant collects a consent."""
+
+
+_LEAST: Final = {ActorKind.PROFESSIONAL: Act.ACCEPT_MEDECIN_TRAITANT, ActorKind.INSURER: Act.SUSPEND_RECORD}
+"""What a caller may put at all; else the holder's."""
 
 
 def build(runtime: Runtime) -> Handler:
@@ -42,8 +74,9 @@ def build(runtime: Runtime) -> Handler:
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """The consent as it now stands, and whether the request changed anything."""
+    """The decision as it now stands, in its record, and whether the request changed anything."""
 
+    head: DossierHead
     stored: StoredConsent
     changed: bool
 
@@ -59,65 +92,83 @@ class Consents:
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._built = built
-        self._records = Records(built.runtime.store, Envelope(built.runtime.keys))
+        self._store = built.runtime.store
+        self._records = Records(self._store, Envelope(built.runtime.keys))
+        self._accepted = built.runtime.spec.identifiers
         self._sleep = sleep
         self._random_bytes = random_bytes
 
     def create(self, call: Call) -> Answer:
-        """`POST /fhir/Consent`: open a record, or authorise a structure. 201; 200 for what is so already."""
+        """`POST /fhir/Consent`: open a record, or record a decision. 201; 200 for what is so already."""
         call.begin(AuditAct.CREATE_CONSENT)
-        asked = self._asked(call)
+        asked = parse_new_consent(self._body(call), accepted_ins_systems=self._accepted)
+        new_id = encode_id(self._random_bytes(16))
         if isinstance(asked, OpeningRequest):
             call.require_ask(Act.OPEN_RECORD)
             ins = asked.patient.ins
             call.record_id = record_id(self._built.pseudonym_key, ins.system, ins.value)
-            new_id = self._new_id()
             result = self._retried(lambda: self._open(call, asked, new_id))
         else:
-            call.require_ask(Act.GRANT)
-            if not asked.active:
-                text = "a new authorisation is active; to withdraw one, PUT it with status inactive"
-                raise unprocessable(text, "Consent.status")
+            act = _act_of(call, asked)
+            call.require_ask(act)
             self._name_record(call, asked)
-            new_id = self._new_id()
-            result = self._retried(lambda: self._grant(call, asked, new_id))
-        return self._answer(call, result.stored, 201 if result.changed else 200)
+            result = self._retried(lambda: self._decide(call, act, asked, new_id))
+        return self._answer(call, result, _CREATED if result.changed else 200)
 
     def update(self, call: Call) -> Answer:
-        """`PUT /fhir/Consent/<id>`: withdraw an authorisation (status inactive)."""
+        """`PUT /fhir/Consent/<id>`: close or reopen a record, end a decision, or answer one (médecin traitant)."""
         call.begin(AuditAct.UPDATE_CONSENT)
-        call.require_ask(Act.WITHDRAW)
-        asked = self._asked(call)
-        if isinstance(asked, OpeningRequest) or asked.active:
-            raise unprocessable("an authorisation can be withdrawn: status inactive", "Consent.status")
+        call.require_ask(_LEAST.get(call.actor.kind, Act.WITHDRAW))
+        asked = parse_changed_consent(self._body(call), accepted_ins_systems=self._accepted)
         self._name_record(call, asked)
-        result = self._retried(lambda: self._withdraw(call, asked))
-        return self._answer(call, result.stored, 200)
+        if isinstance(asked, LifeRequest):
+            return self._answer(call, self._retried(lambda: self._live(call, asked)), 200)
+        return self._answer(call, self._retried(lambda: self._change(call, asked)), 200)
 
     def find(self, call: Call) -> Answer:
-        """`GET /fhir/Consent`: the opening of the record and its authorisations, in force or not."""
+        """`GET /fhir/Consent`: the opening of the record and its decisions, in force or not."""
         call.begin(AuditAct.QUERY_CONSENTS)
         call.require_ask(Act.READ_CONSENTS)
         require_json_answer(call.request)
-        self._check_query(call)
-        loaded, _ = self._load(call, Act.READ_CONSENTS)
+        filters = self._filters(call)
+        loaded = self._load(call, Act.READ_CONSENTS)
         call.trace()
-        consents = loaded.dossier.head.consents if loaded else ()
-        found = [consent_resource(stored, record_id=call.record_id or "") for stored in consents]
+        head = loaded.dossier.head if loaded else None
+        found = [one for one in _seen(call, head) if filters.match(one, call.record_id or "")] if head else []
+        shown = [] if filters.count_only or head is None else [_shown(call, head, one) for one in found]
         return resource_answer(
-            200, searchset(found, total=len(found), links=(), origin=self._built.runtime.origin, warnings=())
+            200,
+            searchset(shown, total=len(found), links=(), origin=self._built.runtime.origin, warnings=filters.warnings),
         )
 
-    def _asked(self, call: Call) -> OpeningRequest | GrantRequest:
+    def read(self, call: Call) -> Answer:
+        """`GET /fhir/Consent/<id>`."""
+        call.begin(AuditAct.READ)
+        head, stored = self._known(call)
+        call.trace(data=_entity(call, stored))
+        return conditional(call.request, _shown(call, head, stored), etag(stored.version), stored.updated)
+
+    def history(self, call: Call) -> Answer:
+        """`GET /fhir/Consent/<id>/_history`: the versions of a decision, the newest first."""
+        call.begin(AuditAct.READ_HISTORY)
+        head, stored = self._known(call)
+        call.trace(data=_entity(call, stored))
+        versions = [_shown(call, head, one) for one in (*stored.earlier, stored)]
+        updates: list[Interaction] = ["PUT"] * len(stored.earlier)
+        return resource_answer(200, history(versions, ["POST", *updates], origin=self._built.runtime.origin))
+
+    # What is asked, and of which record
+
+    def _body(self, call: Call) -> Body[Consent]:
         require_json_answer(call.request)
         require_json_body(call.request)
         body = parse_resource(call.request.body, Consent)
         named, given = call.request.path_parameters.get("resource_id"), body.raw.get("id")
         if named is not None and given is not None and given != named:
             raise bad_request("the id is not that of the address", "Consent.id", rule="FHIR R4, update")
-        return parse_consent(body, accepted_ins_systems=self._built.runtime.spec.identifiers)
+        return body
 
-    def _name_record(self, call: Call, asked: GrantRequest) -> None:
+    def _name_record(self, call: Call, asked: DecisionRequest | LifeRequest) -> None:
         """The record that the consent is about; the decision compares it with the token's."""
         named = asked.record_id
         if asked.patient is not None:
@@ -126,146 +177,171 @@ class Consents:
             raise not_found("denied.other-record")
         call.record_id = named
 
-    def _check_query(self, call: Call) -> None:
-        for name, value in call.request.query_pairs():
-            if name in ("patient", "patient.identifier"):
-                system, bar, number = value.partition("|")
-                named = record_id(self._built.pseudonym_key, system, number) if bar else value.removeprefix("Patient/")
-                if named != call.record_id:
-                    raise not_found("denied.other-record")
-            elif name != "_format" and is_strict(call.request):
-                raise FhirError(400, Problem("not-supported", "a parameter is not supported", name))
+    def _filters(self, call: Call) -> Filters:
+        filters = read_filters(call.request.query_pairs(), strict=is_strict(call.request))
+        for value in filters.patients:
+            system, bar, number = value.partition("|")
+            named = record_id(self._built.pseudonym_key, system, number) if bar else value.removeprefix("Patient/")
+            if named != call.record_id:
+                raise not_found("denied.other-record")
+        return filters
 
-    def _load(self, call: Call, act: Act) -> tuple[Loaded | None, str]:
-        """Load and decide. Returns the record as loaded and the verdict's reason. Raises Refused."""
+    def _load(self, call: Call, act: Act, birth_date: str | None = None) -> Loaded | None:
+        """Load and decide. `birth_date`: of whom a record is to be opened for. Raises Refused."""
         loaded = self._records.load(call.record_id or "")
+        self._require(call, act, loaded, birth_date)
+        return loaded
+
+    def _require(self, call: Call, act: Act, loaded: Loaded | None, birth_date: str | None = None) -> None:
         call.dossier_version = loaded.dossier.head.version if loaded else 0
         facts = record_facts(call.record_id or "", loaded.dossier.head if loaded else None)
-        return loaded, call.require(act, facts).reason.value
+        call.require(act, facts if loaded else replace(facts, birth_date=birth_date))
+
+    def _known(self, call: Call) -> tuple[DossierHead, StoredConsent]:
+        """The decision that the path names, if the caller may know of it. Raises Refused 403, 404."""
+        call.require_ask(Act.READ_CONSENTS)
+        require_json_answer(call.request)
+        loaded = self._load(call, Act.READ_CONSENTS)
+        if loaded is None:
+            raise not_found()
+        return loaded.dossier.head, _named(call, loaded.dossier.head)
+
+    # What is done
 
     def _open(self, call: Call, asked: OpeningRequest, new_id: str) -> _Result:
-        loaded, _ = self._load(call, Act.OPEN_RECORD)
+        loaded = self._load(call, Act.OPEN_RECORD, asked.patient.birth_date)
         if loaded is not None:
             if loaded.dossier.head.patient != asked.patient:
                 raise conflict("the record is open already, under other identity traits")
-            opening = next(one for one in loaded.dossier.head.consents if one.kind == "opening")
-            return self._unchanged(call, opening)
-        event = call.trace(data=_entity(call, new_id, 1))
-        millis = _millis(call)
+            head = loaded.dossier.head
+            return self._done(call, loaded, Change(head, opening_of(head), changed=False))
+        moment = _moment(call)
+        event = call.trace(data=_reference(call, new_id, 1))
         opening = StoredConsent(
-            id=new_id, version=1, updated=millis, event=event, kind="opening", status="active", by=_by(call)
+            id=new_id, version=1, updated=moment.millis, event=event, kind="opening", status="active", by=moment.by
         )
         head = DossierHead(
             record_id=call.record_id or "",
             version=1,
             status="open",
-            opened=millis,
-            updated=millis,
+            opened=moment.millis,
+            updated=moment.millis,
             patient=asked.patient,
             consents=(opening,),
         )
         self._records.commit(Dossier(head, Commits().added(event)), replacing=None)
-        return _Result(opening, changed=True)
+        return _Result(head, opening, changed=True)
 
-    def _grant(self, call: Call, asked: GrantRequest, new_id: str) -> _Result:
-        loaded, _ = self._load(call, Act.GRANT)
-        head = _present(loaded).dossier.head
-        now = _millis(call)
-        for one in head.consents:
-            in_force = one.kind == "grant" and one.status == "active" and now < _end(call, one)
-            if in_force and _says_the_same(one, asked, now):
-                return self._unchanged(call, one)
-        granted = StoredConsent(
-            id=new_id,
-            version=1,
-            updated=now,
-            event="",
-            kind="grant",
-            status="active",
-            grantee=asked.grantee,
-            grantee_display=asked.grantee_display,
-            start=now if asked.start is None else asked.start,
-            end=asked.end,
-            by=_by(call),
-        )
-        if _end(call, granted) <= now:
-            raise unprocessable("the authorisation would have ended already", "Consent.provision.period")
-        event = call.trace(data=_entity(call, new_id, 1))
-        granted = granted.model_copy(update={"event": event})
-        self._commit(call, _present(loaded), (*head.consents, granted), event)
-        return _Result(granted, changed=True)
+    def _decide(self, call: Call, act: Act, asked: DecisionRequest, new_id: str) -> _Result:
+        loaded = _present(self._load(call, act))
+        if act is Act.COLLECT_CONSENT and not _may_collect(call, asked):
+            text = "a consent is collected for a professional, or for the team of your own structure"
+            raise unprocessable(text, "Consent.provision.actor", rule="CSP L. 1111-17 II", code="business-rule")
+        return self._done(call, loaded, decided(loaded.dossier.head, asked, new_id, _moment(call)))
 
-    def _withdraw(self, call: Call, asked: GrantRequest) -> _Result:
-        loaded, _ = self._load(call, Act.WITHDRAW)
-        head = _present(loaded).dossier.head
-        pair = split_document_id(call.request.path_parameters["resource_id"])
-        known = [one for one in head.consents if pair and pair == (head.record_id, one.id) and one.kind == "grant"]
-        if not known:
-            raise not_found()
-        present = known[0]
-        if present.grantee != asked.grantee:
-            raise unprocessable("another structure than that of the authorisation", "Consent.provision.actor")
+    def _change(self, call: Call, asked: DecisionRequest) -> _Result:
+        by_holder = call.actor.kind is not ActorKind.PROFESSIONAL
+        loaded = _present(self._load(call, Act.WITHDRAW if by_holder else Act.ACCEPT_MEDECIN_TRAITANT))
+        head = loaded.dossier.head
+        present = _named(call, head)
+        if (present.kind, present.grantee, present.mode) != (asked.kind, asked.grantee, asked.mode):
+            text = "another decision than that of this id: its kind, and whom it is about, do not change"
+            raise unprocessable(text, "Consent.provision", code="business-rule")
+        self._check_version(call, present)
+        if not by_holder and present.kind != "medecin_traitant":
+            raise unprocessable("only the patient ends this decision", "Consent.status", code="business-rule")
+        return self._done(call, loaded, answered(head, present, asked.status, _moment(call), by_holder=by_holder))
+
+    def _live(self, call: Call, asked: LifeRequest) -> _Result:
+        read = self._records.load(call.record_id or "")
+        act = lives.act_of_life(call.actor.kind, asked, read.dossier.head if read else None)
+        self._require(call, act, read)
+        loaded = _present(read)
+        head = loaded.dossier.head
+        present = _named(call, head)
+        if present.kind != "opening":
+            raise unprocessable("this is the id of another decision than the opening", "Consent.category")
+        self._check_version(call, present)
+        if asked.death and act is not Act.REPORT_DEATH:
+            raise unprocessable(
+                "a death is reported by the insurer, and the record is then inactive", "Consent.extension"
+            )
+        moment = _moment(call)
+        return self._done(call, loaded, lives.changed(act, head, asked, moment), marked=True)
+
+    def _check_version(self, call: Call, present: StoredConsent) -> None:
         wanted = call.request.header("if-match")
         if wanted is not None and not etag_matches(wanted, present.version):
-            raise FhirError(412, Problem("conflict", "the authorisation has another version by now"))
-        if present.status == "inactive":
-            return self._unchanged(call, present)
-        event = call.trace(data=_entity(call, present.id, present.version + 1))
-        withdrawn = present.model_copy(
-            update={
-                "version": present.version + 1,
-                "updated": _millis(call),
-                "event": event,
-                "status": "inactive",
-                "by": _by(call),
-                "earlier": (*present.earlier, present.model_copy(update={"earlier": ()})),
-            }
-        )
-        consents = tuple(withdrawn if one.id == present.id else one for one in head.consents)
-        self._commit(call, _present(loaded), consents, event)
-        return _Result(withdrawn, changed=True)
+            raise FhirError(412, Problem("conflict", "the decision has another version by now"))
 
-    def _commit(self, call: Call, loaded: Loaded, consents: tuple[StoredConsent, ...], event: str) -> None:
-        changed = loaded.dossier.following(event, at=_millis(call), consents=consents)
-        self._records.commit(changed, replacing=loaded)
+    def _done(self, call: Call, loaded: Loaded, change: Change, *, marked: bool = False) -> _Result:
+        """Trace it and commit it; what is so already is traced all the same, and no version follows.
 
-    def _unchanged(self, call: Call, stored: StoredConsent) -> _Result:
-        """It is so already: the act is traced all the same, and no version follows."""
-        call.trace(data=_entity(call, stored.id, stored.version), reason="repeated")
-        return _Result(stored, changed=False)
+        `marked`: time will follow it up. The marks come before the commit: if we die between, `upkeep` looks in vain.
+        """
+        entity = _entity(call, change.consent)
+        if not change.changed:
+            call.trace(data=entity, reason="repeated")
+            return _Result(change.head, change.consent, changed=False)
+        event = call.trace(data=entity)
+        for due in ahead(life_of(change.head), call.rules.settings) if marked else ():
+            leave_mark(self._store, due.at, loaded.dossier.record_id)
+        dossier = loaded.dossier.following(event, at=change.head.updated, **change.members(event))
+        self._records.commit(dossier, replacing=loaded)
+        stored = next(one for one in dossier.head.consents if one.id == change.consent.id)
+        return _Result(dossier.head, stored, changed=True)
 
     def _retried(self, attempt: Callable[[], _Result]) -> _Result:
         return commit_with_retries(attempt, sleep=self._sleep, random_bytes=self._random_bytes)
 
-    def _answer(self, call: Call, stored: StoredConsent, status: int) -> Answer:
-        own_id = document_id(call.record_id or "", stored.id)
-        headers = {"ETag": etag(stored.version), "Last-Modified": last_modified(stored.updated)}
-        if status == 201:  # noqa: PLR2004 - Created
+    def _answer(self, call: Call, result: _Result, status: int) -> Answer:
+        own_id = document_id(call.record_id or "", result.stored.id)
+        headers = {"ETag": etag(result.stored.version), "Last-Modified": last_modified(result.stored.updated)}
+        if status == _CREATED:
             headers["Location"] = f"{self._built.runtime.origin}/fhir/Consent/{own_id}"
-        return resource_answer(status, consent_resource(stored, record_id=call.record_id or ""), headers)
-
-    def _new_id(self) -> str:
-        return encode_id(self._random_bytes(16))
+        return resource_answer(status, _shown(call, result.head, result.stored), headers)
 
 
-def _says_the_same(stored: StoredConsent, asked: GrantRequest, now: int) -> bool:
-    """Whether an authorisation asked for is there already. Without a start it is asked from now on.
-
-    One that was itself asked without a start begins when it was recorded: by a clock that may have been ahead of ours.
-    """
-    if stored.grantee != asked.grantee or stored.end != asked.end or stored.start is None:
-        return False
-    if asked.start is not None:
-        return stored.start == asked.start
-    return stored.start <= now or stored.start == stored.updated
+def _act_of(call: Call, asked: DecisionRequest) -> Act:
+    if call.actor.kind is ActorKind.PROFESSIONAL and asked.kind == "grant":
+        return Act.COLLECT_CONSENT
+    return ACT_OF[asked.kind]
 
 
-def _end(call: Call, consent: StoredConsent) -> float:
-    """When an authorisation ends, in milliseconds: as it says, or after its kind's duration."""
-    grant = grant_of(consent)
-    if grant is None:
-        raise AssertionError("no authorisation")
-    return end_of(grant, call.rules.settings).timestamp() * 1000
+def _may_collect(call: Call, asked: DecisionRequest) -> bool:
+    given = asked.grantee
+    return given is not None and collects_for(call.actor, Identifier(given.system, given.value))
+
+
+def _seen(call: Call, head: DossierHead) -> list[StoredConsent]:
+    """The decisions that the caller may know of: a professional, of those that name them or their structure."""
+    if call.actor.kind is not ActorKind.PROFESSIONAL:
+        return list(head.consents)
+    return [one for one in head.consents if concerns(call.actor, _identifier(one))]
+
+
+def _identifier(consent: StoredConsent) -> Identifier | None:
+    return Identifier(consent.grantee.system, consent.grantee.value) if consent.grantee else None
+
+
+def _named(call: Call, head: DossierHead) -> StoredConsent:
+    """The decision that the path names, if the caller may know of it. Raises Refused 404."""
+    pair = split_document_id(call.request.path_parameters["resource_id"])
+    found = [one for one in _seen(call, head) if pair == (head.record_id, one.id)]
+    if not found:
+        raise not_found()
+    return found[0]
+
+
+def _shown(call: Call, head: DossierHead, stored: StoredConsent) -> Json:
+    """As the caller may see it: what the holder said when closing it is the holder's."""
+    theirs = call.actor.kind in (ActorKind.PATIENT, ActorKind.REPRESENTATIVE)
+    closed = (
+        head
+        if theirs and stored.kind == "opening" and stored == opening_of(head) and stored.status == "inactive"
+        else None
+    )
+    return consent_resource(stored, record_id=head.record_id, settings=call.rules.settings, closed=closed)
 
 
 def _present(loaded: Loaded | None) -> Loaded:
@@ -274,13 +350,13 @@ def _present(loaded: Loaded | None) -> Loaded:
     return loaded
 
 
-def _entity(call: Call, consent_id: str, version: int) -> Entity:
+def _entity(call: Call, stored: StoredConsent) -> Entity:
+    return _reference(call, stored.id, stored.version)
+
+
+def _reference(call: Call, consent_id: str, version: int) -> Entity:
     return Entity(reference=f"Consent/{document_id(call.record_id or '', consent_id)}/_history/{version}")
 
 
-def _by(call: Call) -> str:
-    return f"{call.actor.kind} {call.actor.subject}"
-
-
-def _millis(call: Call) -> int:
-    return int(call.now.timestamp() * 1000)
+def _moment(call: Call) -> Moment:
+    return Moment(int(call.now.timestamp() * 1000), f"{call.actor.kind} {call.actor.subject}", call.rules.settings)

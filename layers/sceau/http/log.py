@@ -28,6 +28,7 @@ class LogEvent(Enum):
     MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
     SEALED = ("sealed", logging.INFO)
+    LOG_LATE = ("log-late", logging.CRITICAL)
     REWRAPPED = ("rewrapped", logging.INFO)
     KEY_GONE = ("key-version-gone", logging.CRITICAL)
     PROPERTY_LOST = ("property-lost", logging.CRITICAL)

@@ -68,6 +68,12 @@ def require_json_answer(request: Request) -> None:
         raise _not_acceptable()
 
 
+def require_accepted(request: Request, offered: str) -> None:
+    """Refuse with 406 a client that does not take the one media type in which this can be had."""
+    if accepts(request.header("accept"), (offered,)) is None:
+        raise FhirError(406, Problem("not-supported", f"this is to be had as {offered} only"))
+
+
 def require_json_body(request: Request) -> None:
     """Refuse with 415 a body that is not declared as FHIR in JSON."""
     if request.media_type() not in _JSON_TYPES:

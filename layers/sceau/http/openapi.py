@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from sceau.fhir.search.parameters import TABLES
+from sceau.http.consent_search import NAMES as CONSENT_NAMES
 from sceau.http.message import FHIR_JSON, FORM, JSON, JSON_PATCH
 from sceau.identity.emergency import PARAMETERS
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
@@ -118,16 +119,38 @@ _OPERATIONS: Final[Mapping[tuple[str, str], _Operation]] = {
     ("GET", "/fhir/Consent"): _Operation(
         "The opening of a record and its authorisations", _SEARCHING, search="Consent"
     ),
+    ("GET", "/fhir/Consent/{resource_id}"): _Operation("Read a decision", _READING),
+    ("GET", "/fhir/Consent/{resource_id}/_history"): _Operation("The versions of a decision", (200, 404, 406)),
     ("POST", "/fhir/Consent"): _Operation(
-        "Open a record, or authorise a structure", (200, 201, 400, 404, 406, 409, 415, 422), body="Consent"
+        "Open a record, or record a decision about it", (200, 201, 400, 404, 406, 409, 415, 422), body="Consent"
     ),
     ("PUT", "/fhir/Consent/{resource_id}"): _Operation(
-        "Withdraw an authorisation", (200, 400, 404, 406, 409, 412, 415, 422), body="Consent"
+        "Close or reopen a record, end a decision, or answer one",
+        (200, 400, 404, 406, 409, 412, 415, 422),
+        body="Consent",
     ),
     ("GET", "/fhir/AuditEvent"): _Operation(
-        "ITI-81: who did what on one's record", (*_SEARCHING, 422), search="AuditEvent"
+        "ITI-81: who did what on one's record; what a structure's own professionals did",
+        (*_SEARCHING, 422),
+        search="AuditEvent",
+        produces=(FHIR_JSON, "text/csv"),
     ),
     ("GET", "/fhir/AuditEvent/{resource_id}"): _Operation("Read one event", (200, 404, 406)),
+    ("GET", "/fhir/Communication"): _Operation(
+        "Notices of a record; a structure's emergency accesses", (*_SEARCHING, 422), search="Communication"
+    ),
+    ("POST", "/fhir/Communication/{resource_id}/$review"): _Operation(
+        "An emergency access was reviewed", (200, 404, 406, 422)
+    ),
+    ("GET", "/ops/emergency-reviews"): _Operation(
+        "Counts and ages of emergency accesses that wait for their review",
+        (200, 422),
+        search="emergency-reviews",
+        produces=(JSON,),
+    ),
+    ("GET", "/fhir/AuditEvent/{resource_id}/$proof"): _Operation(
+        "The .tlog-proof file that proves that an event is in the log", (200, 404, 406), produces=("text/plain",)
+    ),
     ("GET", "/openapi.json"): _Operation("This description", public=True, produces=(JSON,)),
     ("GET", "/openapi.html"): _Operation("This description as a page", public=True, produces=(_JSON_HTML,)),
 }
@@ -228,10 +251,16 @@ def _search_parameters(resource: str) -> list[dict[str, Any]]:
         return [_parameter(name, "ITI-81") for name in names]
     if resource == "DocumentReference_condition":
         of_the_document = _parameter("identifier", "Of the document, as system|value", required=True)
-        return [of_the_document, *_search_parameters("Consent")]
+        return [of_the_document, *_search_parameters("record")]
+    if resource == "Communication":
+        names = ("patient", "patient.identifier", "sent", "category", "status")
+        return [_parameter(name, "Notices, derived when they are read") for name in names]
+    if resource == "emergency-reviews":
+        return [_parameter("date", "When they were declared"), _parameter("status", "in-progress, completed")]
     if resource == "Patient":
         return [_parameter("identifier", "INS, as system|value", required=True)]
-    return [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]
+    own = [_parameter("patient", "The record's Patient"), _parameter("patient.identifier", "INS, as system|value")]
+    return own + ([_parameter(name, text) for name, text in CONSENT_NAMES.items()] if resource == "Consent" else [])
 
 
 def _parameter(name: str, text: str, *, required: bool = False) -> dict[str, Any]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sceau.access.facts import document_facts, identifiers, record_facts
-from sceau.access.model import Act, DocumentFacts
+from sceau.access.facts import document_facts, identifiers, kept_secret, record_facts
+from sceau.access.model import Act, DocumentFacts, RecordFacts
 from sceau.audit.facts import Coding, Entity, Identifier as TracedIdentifier
 from sceau.fhir.entries import NewDocument
 from sceau.fhir.kept import keep_entry
@@ -19,6 +19,7 @@ from sceau.fhir.parse import write_json
 from sceau.fhir.references import Target
 from sceau.fhir.submission import Submission, unmatched_patch
 from sceau.http.call import Call
+from sceau.http.care_feed import care_history_to_replace, covered, kept_resource
 from sceau.http.commit import commit_with_retries, conflict
 from sceau.http.filing import Filed, file_folders, with_folders
 from sceau.http.refusals import not_found
@@ -26,7 +27,7 @@ from sceau.http.repetition import find_repeated
 from sceau.http.targets import entry_meant
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
-from sceau.records.repository import Records
+from sceau.records.repository import Loaded, Records
 from sceau_schemas.dossier import (
     EntryRow,
     EntryVersion,
@@ -100,13 +101,15 @@ class _Attempt:
     def run(self) -> Published:
         """Load, decide, trace, upload, commit. Raises CommitLost when another commit came first."""
         loaded = self._records.load(self._record_id)
-        facts = record_facts(self._record_id, loaded.dossier.head if loaded else None)
+        facts = self._facts(loaded)
         self._call.dossier_version = loaded.dossier.head.version if loaded else 0
         for document in self._submission.documents:
             self._call.require(Act.PUBLISH, facts, _facts(document))
         if loaded is None:
             raise AssertionError("a publication into an absent record was allowed")
         self._check_identifiers()
+        if sum(document.care_history is not None for document in self._submission.documents) > 1:
+            raise conflict("a record has one care history: a submission brings one")
         repeated = self._repeated(loaded.dossier)
         if repeated is not None:
             self._trace(repeated.set_id, repeated.entry_ids, (), repeated.folders, repeated=True)
@@ -125,6 +128,12 @@ class _Attempt:
         dossier = self._next(loaded.dossier, targets, filed, event)
         self._records.commit(dossier, replacing=loaded)
         return Published(dossier, self._set_id, self._entry_ids, named, folders)
+
+    def _facts(self, loaded: Loaded | None) -> RecordFacts:
+        facts = record_facts(self._record_id, loaded.dossier.head if loaded else None)
+        if loaded is None or all(document.care_history is None for document in self._submission.documents):
+            return facts
+        return replace(facts, kept_secret=kept_secret(loaded.dossier.entries.rows()))
 
     def _check_identifiers(self) -> None:
         """A business identifier is of one document, the set, or one folder (409). Those of the record: `_repeated`."""
@@ -159,6 +168,12 @@ class _Attempt:
             if row.now.status == "superseded":
                 raise conflict("the document to be replaced is superseded already")
             rows.append(row)
+        if document.care_history is not None:
+            present = care_history_to_replace(dossier, document.care_history)
+            if any(row.id != present for row in rows):
+                raise conflict("a care history replaces the one before it, and nothing else")
+            row = dossier.entries.row(present) if present else None
+            return (row,) if row is not None else ()
         return tuple(rows)
 
     def _named(self, dossier: Dossier, superseded: frozenset[str]) -> dict[Target, str]:
@@ -258,11 +273,16 @@ class _Attempt:
                 depositor_structures=depositor,
                 replaces=tuple(target.id for target in replaced),
                 holders_own=document.holders_own,
+                covers=covered(document.care_history),
                 terms=document.terms,
             )
-            after = after.with_entry(row, keep_entry(document.resource))
+            after = after.with_entry(row, keep_entry(kept_resource(document)))
             for target in replaced:
-                after = after.with_changed_entry(_superseded(target, millis, event))
+                superseded = _superseded(target, millis, event)
+                if document.care_history is None:
+                    after = after.with_changed_entry(superseded)
+                else:  # its months fall out of the record, and its bytes with them
+                    after = after.with_fallen_entry(superseded.model_copy(update={"fallen_out": True}))
         own_set = SetRow(
             id=self._set_id,
             updated=millis,
@@ -296,4 +316,6 @@ def _facts(document: NewDocument) -> DocumentFacts:
         author_structures=identifiers(document.author_structures),
         author_professionals=identifiers(document.author_professionals),
         holders_own=document.holders_own,
+        covers_until=document.care_history.end if document.care_history else None,
+        acts=document.care_history.acts if document.care_history else frozenset(),
     )

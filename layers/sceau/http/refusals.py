@@ -12,6 +12,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.DENIED_SCOPE: "the token's scope does not cover this",
     Reason.DENIED_ACTOR: "this kind of caller may not do this",
     Reason.DENIED_OTHER_RECORD: "the token is for another record",
+    Reason.DENIED_OTHER_STRUCTURE: "agent.identifier names no structure of your client",
     Reason.DENIED_NO_RECORD: "the patient has no open record",
     Reason.DENIED_NO_GRANT: "the patient has not authorised your structure",
     Reason.DENIED_NOT_AUTHOR: "no author organisation of the document is among your client's identifiers",
@@ -32,6 +33,7 @@ _TEXTS: dict[Reason, str] = {
     Reason.DENIED_LABELS_TOGETHER: "MASQUE_PS and INVISIBLE_PATIENT do not stand on one document",
     Reason.DENIED_NOT_MINOR: "INVISIBLE_REPRESENTANTS_LEGAUX is for a minor's documents",
     Reason.DENIED_SECRET: "a connexion secrète deposits with INVISIBLE_REPRESENTANTS_LEGAUX, and no other mask",
+    Reason.DENIED_OPPOSED_ACT: "the care history tells of an act that is not accepted in this record",
     Reason.DENIED_REHIDING: "an INVISIBLE_ label is set at the deposit only",
 }
 
@@ -48,6 +50,7 @@ _UNPROCESSABLE = frozenset(
         Reason.DENIED_LABELS_TOGETHER,
         Reason.DENIED_NOT_MINOR,
         Reason.DENIED_SECRET,
+        Reason.DENIED_OPPOSED_ACT,
         Reason.DENIED_REHIDING,
     }
 )
@@ -72,7 +75,8 @@ def refused(verdict: Verdict) -> Refused:
     told = _TOLD_AS.get(verdict.reason, verdict.reason)
     text = _TEXTS.get(told)
     if verdict.reason in _UNPROCESSABLE:
-        return Refused(422, verdict.reason.value, Problem("business-rule", text or "", _LABELS, told.value))
+        at = None if verdict.reason is Reason.DENIED_OPPOSED_ACT else _LABELS
+        return Refused(422, verdict.reason.value, Problem("business-rule", text or "", at, told.value))
     problem = Problem("forbidden", text, rule=told.value) if text else Problem("forbidden", "this is not allowed")
     return Refused(403, verdict.reason.value, problem)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sceau.fhir.submission import Submission
+from sceau.fhir.submission import NewDocument, Submission
 from sceau.http.commit import conflict
 from sceau.http.filing import same_folders
 from sceau.http.targets import entry_meant
@@ -43,6 +43,12 @@ def find_repeated(dossier: Dossier, submission: Submission, client_id: str) -> F
     return first
 
 
+def _replaced_alike(dossier: Dossier, row: EntryRow, document: NewDocument) -> bool:
+    """A care history replaces the one before it whether the request names that or not."""
+    named = frozenset(entry_meant(dossier, target) for target in document.replaces)
+    return frozenset(row.replaces) == named or (document.care_history is not None and not named)
+
+
 def _other_owners(dossier: Dossier, submission: Submission) -> list[str | None]:
     """Who has the identifiers of what the submission makes, masterIdentifiers apart."""
     claimed: list[StoredIdentifier] = [
@@ -57,7 +63,7 @@ def _is_same(dossier: Dossier, submission: Submission, first: FirstTime) -> bool
     same_documents = all(
         row.document.sha256 == document.sha256
         and row.identifiers == document.identifiers
-        and frozenset(row.replaces) == frozenset(entry_meant(dossier, target) for target in document.replaces)
+        and _replaced_alike(dossier, row, document)
         for row, document in zip(first.entries, submission.documents, strict=True)
     )
     return (

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from sceau.access.model import Act, ActorKind, Caution, Reason, RecordFacts
+from sceau.access.standing import is_medecin_traitant
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
-from sceau.fhir.consents import access_statement
+from sceau.fhir.consent_resources import access_statement
 from sceau.fhir.history import changes_of, history
 from sceau.fhir.outcome import FhirError, Problem
 from sceau.fhir.parse import Json
-from sceau.fhir.patient import patient
+from sceau.fhir.patient import closing_of, patient
 from sceau.fhir.resources import (
     as_seen,
     binary,
     etag,
-    searchset,
     submission_set,
 )
 from sceau.fhir.search.criteria import Query
 from sceau.fhir.search.run import run, search
+from sceau.fhir.searchset import searchset
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.capability import capability_statement
@@ -89,7 +90,7 @@ class Retrieval:
         call.trace()
         found, included = [], []
         if dossier is not None:
-            found = [_patient(dossier)]
+            found = [_patient(call, dossier, facts)]
             reading = call.decide(Act.SEARCH, facts)
             included = [access_statement(facts.record_id, reading=reading.allowed, reason=reading.reason.value)]
         return resource_answer(
@@ -107,7 +108,7 @@ class Retrieval:
         if dossier is None or asked != facts.record_id:
             raise not_found()
         call.trace(data=Entity(reference=f"Patient/{facts.record_id}"))
-        resource = _patient(dossier)
+        resource = _patient(call, dossier, facts)
         return conditional(call.request, resource, content_tag(resource), dossier.head.opened)
 
     def find_document_references(self, call: Call) -> Answer:
@@ -252,9 +253,14 @@ def _present(dossier: Dossier | None) -> Dossier:
     return dossier
 
 
-def _patient(dossier: Dossier) -> Json:
-    # No médecin traitant and no attachment to Mon espace santé exist yet: both are truly false.
-    return patient(dossier.head, medecin_traitant=False, rattachement_mes=False)
+def _patient(call: Call, dossier: Dossier, facts: RecordFacts) -> Json:
+    """TD0.2's Patient. `dmp-medecin-traitant`: the caller is; to the holder: there is one [choice]."""
+    head = dossier.head
+    asking = call.actor.kind is ActorKind.PROFESSIONAL
+    doctor = is_medecin_traitant(call.actor, facts) if asking else facts.medecin_traitant is not None
+    closing = closing_of(head)
+    # No attachment to Mon espace santé exists yet: it is truly false.
+    return patient(head, medecin_traitant=doctor, rattachement_mes=False, closing=closing)
 
 
 def _visible_ids(call: Call, act: Act, facts: RecordFacts, dossier: Dossier) -> set[str]:

@@ -215,7 +215,8 @@ class _Move:
             return False  # all of them need versions that are gone
         if self._event is None:
             self._event = self._announce(loaded)
-        self._tools.records.commit(moved(loaded.dossier, moves, self._event), replacing=loaded)
+        after = moved(loaded.dossier.following(self._event, at=loaded.dossier.head.updated), moves)
+        self._tools.records.commit(after, replacing=loaded)
         self._event = None  # the next commit has an event of its own
         self._report.documents += len(moves)
         return True

@@ -1,7 +1,8 @@
 """The function `journal`: by schedule, seals what is new in the journal into the verifiable log.
 
 A run ends by itself, before its function's time is over, and what it did not get to, later runs will. Two runs at once
-disturb nobody, and a run that dies is gone on with: see `sceau.audit.log.sealer`.
+disturb nobody, and a run that dies is gone on with: see `sceau.audit.log.sealer`. The alarm `log-late` is logged when
+the newest checkpoint was older than its limit, before a run that may fail, too; and by `upkeep`, in case none runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from sceau.audit.log.identity import Identities
 from sceau.audit.log.sealer import Sealer
 from sceau.http.chalice_app import Task
+from sceau.http.lateness import tell_if_late, tell_waited
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 
@@ -47,7 +49,10 @@ def build(runtime: Runtime) -> Task:
 
     def task() -> dict[str, int | float]:
         started = runtime.clock()
+        told = tell_if_late(runtime)
         report = sealer.run(started + LONGEST_RUN)
+        if not told:
+            tell_waited(runtime.function, report.waited_seconds)
         figures = report.figures() | {"seconds": round((runtime.clock() - started).total_seconds(), 3)}
         if report.sealed or report.alarms or not report.finished:
             log(LogEvent.SEALED, **figures)

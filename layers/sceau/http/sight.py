@@ -78,7 +78,8 @@ class Sight:
             return written
         resource = parsed(written)
         if hidden:
-            relations = [one for number, one in enumerate(resource.pop("relatesTo")) if number not in hidden]
+            written_there = resource.pop("relatesTo", ())  # a care history rests without (`care_feed`)
+            relations = [one for number, one in enumerate(written_there) if number not in hidden]
             resource |= {"relatesTo": relations} if relations else {}
         if warned:
             resource["meta"] = {**resource["meta"], "tag": [*resource["meta"].get("tag", ()), _NOT_YET_TOLD]}

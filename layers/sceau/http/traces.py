@@ -1,52 +1,46 @@
-"""The function `traces`: who did what on a record (ITI-81), read by its holder.
+"""The function `traces`: who did what on a record (ITI-81), read by its holder, with proofs that it was logged.
 
 An event is shown by its exact stored bytes: they are what was committed to. What is known besides stands around it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice
+from typing import Final
 
-from sceau.access.facts import record_facts
-from sceau.access.model import Act, RecordFacts
-from sceau.audit.errors import EventDamaged, EventLocked
+from sceau.access.model import Act, ActorKind
+from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked
 from sceau.audit.facts import AuditAct, Entity
-from sceau.audit.journal import JournalEvent, JournalReader
-from sceau.envelope.batch import BatchOpener
-from sceau.envelope.messages import Envelope
-from sceau.fhir.outcome import FhirError, Problem, bad_request, operation_outcome, unprocessable
-from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
-from sceau.fhir.search.paging import PageCaller
+from sceau.audit.history import Happened, RecordHistory
+from sceau.audit.journal import JournalEvent
+from sceau.audit.log.errors import NotLogged
+from sceau.audit.log.proofs import MEDIA_TYPE, SUFFIX
+from sceau.audit.log.proving import ProofMaker
+from sceau.fhir.outcome import FhirError, Problem
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
+from sceau.http.event_reading import TraceReader
+from sceau.http.extraction import Extraction
 from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer
-from sceau.http.negotiation import is_strict, require_json_answer
+from sceau.http.negotiation import require_accepted, require_json_answer
+from sceau.http.notices import Notices
 from sceau.http.refusals import not_found
+from sceau.http.reviews import Reviews
 from sceau.http.runtime import Runtime
-from sceau.http.seeing import hidden_entries
-from sceau.keys.ports import KeyName
+from sceau.http.trace_bundle import Shown, searchset
+from sceau.http.trace_query import TraceLinks, TraceQuery, parse
+from sceau.http.trace_sight import TraceSight
 from sceau.records.commits import Commits
-from sceau.records.dossier import Dossier
-from sceau.records.ids import record_id, split_document_id
-from sceau.records.repository import Records
-from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS, AuditEvent, matches
+from sceau_schemas.audit import AuditEvent, matches
 
-LONGEST_PERIOD = timedelta(days=31)
-"""Longest period of one query: until the log's index exists, events are found by listing the stage's days."""
+MOST_OPENED: Final = 400
+"""Events that one page opens at most. A filter that few pass gives pages that are short, or empty, with a `next`."""
 
-DEFAULT_COUNT = 50
-MOST = 200
-COMPLETED = "urn:sceau:fhir:event-completed"
-"""Extension on a searchset entry: false for the event of a write that no version of the record carries."""
+INDEX_HEADER: Final = "Sceau-Log-Index"
+"""Response header of an event: at which index of the log it is. Absent while it is not sealed."""
 
-_WRITES = frozenset({"C", "U"})
-_REPEATED = "repeated"
+_PROOF_TYPE = MEDIA_TYPE.partition(";")[0]
 
 
 def build(runtime: Runtime) -> Handler:
@@ -54,232 +48,141 @@ def build(runtime: Runtime) -> Handler:
     return build_wrapper(runtime, Traces)
 
 
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """What is asked: a period [start, end[, filters, how many, and the event after which to go on (newest first)."""
-
-    start: datetime
-    end: datetime
-    filters: tuple[tuple[str, str], ...]
-    count: int
-    warnings: tuple[Problem, ...] = ()
-    after: str | None = None
-
-
 class Traces:
     """The use cases. Each takes a `Call` and gives an `Answer`; what it raises, the wrapper maps."""
 
     def __init__(self, built: Built) -> None:
-        self._built = built
         runtime = built.runtime
-        self._records = Records(runtime.store, Envelope(runtime.keys))
-        opener = BatchOpener(runtime.keys, KeyName.JOURNAL, clock=runtime.clock)
-        self._reader = JournalReader(runtime.store, opener)
+        self._store, self._origin = runtime.store, runtime.origin
+        self._reader = TraceReader(built)
+        self._history = RecordHistory(runtime.store, self._reader.journal, clock=runtime.clock)
+        self._links = TraceLinks(built.page_seal, runtime.origin)
+        self._extraction = Extraction(built, self._reader.journal, self._links)
+        self._notices = Notices(self._reader)
+        self._reviews = Reviews(self._reader)
 
     def find(self, call: Call) -> Answer:
-        """ITI-81: the events of the holder's record in a period, newest first, refusals included."""
+        """ITI-81: the events of the holder's record, newest first, refusals included, and their places in the log.
+
+        For a structure's software: its own professionals' (`extraction`).
+        """
+        if call.actor.kind is ActorKind.SOFTWARE:
+            return self._extraction.find(call)
         call.begin(AuditAct.QUERY_TRACES)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
-        query = self._query(call)
-        dossier, facts = self._load(call)
+        pairs = call.request.query_pairs()
+        query = self._links.open(call, pairs) or parse(
+            pairs, call, same_patient=lambda name, value: self._reader.same_patient(call, name, value)
+        )
+        dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
         call.trace()
-        damaged: list[Problem] = []
-        found = list(islice(self._events(call, dossier, facts, query, damaged), query.count + 1))
-        page = found[: query.count]
-        links = [("self", self._link(call, query, query.after))]
-        if len(found) > len(page):
-            links.append(("next", self._link(call, query, page[-1].event_id)))
+        page = self._page(call, query, self._reader.sight(call, dossier, facts))
+        links = [("self", self._links.link(call, query))]
+        if page.following is not None:
+            links.append(("next", self._links.link(call, query.behind(page.following))))
         completed = dossier.commits if dossier else Commits()
-        return Answer(
-            200, _searchset(page, links, self._built.runtime.origin, completed, (*query.warnings, *damaged)), FHIR_JSON
-        )
+        told = (*query.warnings, *page.damaged)
+        return Answer(200, searchset(page.shown, links, self._origin, completed, told), FHIR_JSON)
 
     def read(self, call: Call) -> Answer:
         """One event of the holder's record, by its id: its exact bytes."""
         call.begin(AuditAct.READ)
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
-        dossier, facts = self._load(call)
-        call.require(Act.READ_TRACES, facts)
-        event = self._reader.read(call.record_id or "", call.request.path_parameters["resource_id"])
-        if not self._visible(call, dossier, facts)(AuditEvent.model_validate_json(event.data)):
-            raise not_found()
+        event = self._named(call)
+        index = self._history.index_of(event.record_id, event.event_id)
         call.trace(data=Entity(reference=f"AuditEvent/{event.event_id}"))
-        return Answer(200, event.data, FHIR_JSON)
+        return Answer(200, event.data, FHIR_JSON, {} if index is None else {INDEX_HEADER: str(index)})
 
-    def _load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
-        loaded = self._records.load(call.record_id or "")
-        dossier = loaded.dossier if loaded else None
-        call.dossier_version = dossier.head.version if dossier else 0
-        return dossier, record_facts(call.record_id or "", dossier.head if dossier else None)
+    def proof(self, call: Call) -> Answer:
+        """`$proof`: the file that proves, offline and to anybody, that the event of this id is in the log."""
+        call.begin(AuditAct.READ)
+        call.require_ask(Act.READ_TRACES)
+        require_accepted(call.request, _PROOF_TYPE)
+        event = self._named(call)
+        try:
+            maker = ProofMaker(self._store)
+            index = maker.index_of(event.record_id, event.event_id)
+            proof = None if index is None else maker.prove(event, index)
+        except NotLogged:
+            proof = None
+        if proof is None:
+            raise _not_logged_yet()
+        call.trace(data=Entity(reference=f"AuditEvent/{event.event_id}"))
+        name = f'attachment; filename="{event.event_id}{SUFFIX}"'
+        return Answer(200, proof.encode(), MEDIA_TYPE, {"Content-Disposition": name, INDEX_HEADER: str(proof.index)})
 
-    def _events(
-        self, call: Call, dossier: Dossier | None, facts: RecordFacts, query: _Query, damaged: list[Problem]
-    ) -> Iterator[JournalEvent]:
+    def find_notices(self, call: Call) -> Answer:
+        """Notices of the record, for its holder and the médecin traitant; for a structure, its emergency accesses."""
+        return self._reviews.queue(call) if call.actor.kind is ActorKind.SOFTWARE else self._notices.find(call)
+
+    def review(self, call: Call) -> Answer:
+        """A structure's responsible person has reviewed an emergency access."""
+        return self._reviews.review(call)
+
+    def review_figures(self, call: Call) -> Answer:
+        """Counts and ages of a stage's emergency accesses, for operations."""
+        return self._reviews.figures(call)
+
+    def _named(self, call: Call) -> JournalEvent:
+        """The event that the path names, if it is of the caller's record and the caller may see it.
+
+        Raises Refused, EventAbsent: one answer for what is unknown, of another record, or hidden.
+        """
+        dossier, facts = self._reader.load(call)
+        call.require(Act.READ_TRACES, facts)
+        event = self._reader.journal.read(call.record_id or "", call.request.path_parameters["resource_id"])
+        if not self._reader.sight(call, dossier, facts)(AuditEvent.model_validate_json(event.data)):
+            raise not_found()
+        return event
+
+    def _page(self, call: Call, query: TraceQuery, visible: TraceSight) -> _Page:
         """What is asked for, newest first.
 
-        An event that does not pass its checks is not shown, and said to be there: one must not hide all others.
+        An event that does not pass its checks, or is gone, is not shown, and said to be there: one must not hide all
+        others.
         """
-        visible = self._visible(call, dossier, facts)
-        ids = self._reader.event_ids(facts.record_id, query.start, query.end, after=query.after, newest_first=True)
-        for event_id in ids:
-            try:
-                event = self._reader.read(facts.record_id, event_id)
-            except EventDamaged:
-                log(LogEvent.DAMAGED, request=call.request.request_id, error=f"event {event_id}")
-                damaged.append(Problem("exception", f"event {event_id} does not pass its integrity checks"))
+        page = _Page()
+        happened = self._history.newest_first(call.record_id or "", query.start, query.end, after=query.after)
+        for number, one in enumerate(happened):
+            if number == MOST_OPENED:
+                page.following = happened[number - 1].event_id
+                break
+            shown = self._opened(call, one, page.damaged)
+            if shown is None or not (matches(shown.parsed, query.filters) and visible(shown.parsed)):
                 continue
-            except EventLocked:
-                log(LogEvent.KEY_GONE, request=call.request.request_id, error=f"event {event_id}")
-                damaged.append(Problem("exception", f"event {event_id} is sealed under a key that is gone"))
-                continue
-            parsed = AuditEvent.model_validate_json(event.data)
-            if matches(parsed, query.filters) and visible(parsed):
-                yield event
+            if len(page.shown) == query.count:
+                page.following = page.shown[-1].event.event_id
+                break
+            page.shown.append(shown)
+        return page
 
-    def _visible(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> _Visible:
-        """The same decision as on documents: an event about an entry that the caller can't see is not shown."""
-        if dossier is None:
-            return _Visible(frozenset())
-        return _Visible(hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
-
-    def _query(self, call: Call) -> _Query:
-        pairs = call.request.query_pairs()
-        pages = [value for name, value in pairs if name == "page"]
-        if pages:
-            if len(pairs) != 1:
-                raise bad_request("page stands alone")
-            return self._opened(call, pages[0])
-        filters, warnings = [], []
-        period: list[str] = []
-        count = DEFAULT_COUNT
-        for name, value in pairs:
-            if name == "date":
-                period.append(value)
-            elif name in ("patient", "patient.identifier"):
-                self._same_patient(call, name, value)
-            elif name == "_count":
-                count = _count(value)
-            elif name in TOKEN_PARAMETERS or name in STRING_PARAMETERS:
-                filters.append((name, value))
-            elif name != "_format":
-                warnings.append(
-                    Problem("not-supported", "a parameter is not supported and was ignored", name, severity="warning")
-                )
-        if warnings and is_strict(call.request):
-            raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
-        start, end = _period(period, call.now)
-        return _Query(start, end, tuple(filters), count, tuple(warnings))
-
-    def _same_patient(self, call: Call, name: str, value: str) -> None:
-        system, bar, number = value.partition("|")
-        named = record_id(self._built.pseudonym_key, system, number) if bar else value.removeprefix("Patient/")
-        if not bar and name == "patient.identifier":
-            raise bad_request("patient.identifier: expected system|value", name)
-        if named != call.record_id:
-            raise not_found("denied.other-record")
-
-    def _link(self, call: Call, query: _Query, after: str | None) -> str:
-        content = {
-            "start": query.start.isoformat(),
-            "end": query.end.isoformat(),
-            "filters": query.filters,
-            "count": query.count,
-            "after": after,
-        }
-        token = self._built.page_seal.seal(content, "AuditEvent", _caller(call), now=call.now)
-        return f"{self._built.runtime.origin}/fhir/AuditEvent?page={token}"
-
-    def _opened(self, call: Call, token: str) -> _Query:
-        content = self._built.page_seal.open(token, "AuditEvent", _caller(call), now=call.now)
-        return _Query(
-            datetime.fromisoformat(content["start"]),
-            datetime.fromisoformat(content["end"]),
-            tuple((name, value) for name, value in content["filters"]),
-            int(content["count"]),
-            after=content["after"],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Visible:
-    hidden: frozenset[str]
-
-    def __call__(self, event: AuditEvent) -> bool:
-        return not any(self._concerns_hidden(entity.what.reference) for entity in event.entity if entity.what)
-
-    def _concerns_hidden(self, reference: str | None) -> bool:
-        pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
-        return pair is not None and pair[1] in self.hidden
-
-
-def _caller(call: Call) -> PageCaller:
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")
-
-
-def _count(value: str) -> int:
-    if not (value.isascii() and value.isdigit() and int(value[:9]) > 0):
-        raise bad_request("_count: expected a number, 1 or more", "_count")
-    return min(int(value[:9]), MOST)
-
-
-def _period(values: Sequence[str], now: datetime) -> tuple[datetime, datetime]:
-    """The period that the `date` values bound, from its first to behind its last millisecond. Raises FhirError."""
-    low, high = -1, LAST_MILLISECOND
-    for value in values:
+    def _opened(self, call: Call, one: Happened, damaged: list[Problem]) -> Shown | None:
         try:
-            bound = parse_bound(value, now=now)
-        except (ValueError, OverflowError):
-            raise bad_request("date: expected a date or dateTime with a prefix such as ge or lt", "date") from None
-        match bound.prefix:
-            case "eq":
-                low, high = max(low, bound.low), min(high, bound.high)
-            case "ge":
-                low = max(low, bound.low)
-            case "gt" | "sa":
-                low = max(low, bound.high + 1)
-            case "le":
-                high = min(high, bound.high)
-            case "lt" | "eb":
-                high = min(high, bound.low - 1)
-            case _:
-                raise bad_request("date: takes eq, ge, gt, sa, le, lt and eb here", "date")
-    if low < 0:
-        raise unprocessable("date: a period with a beginning is required, such as date=ge2026-11-01", "date")
-    # No event is of the future; the clocks of two processes may differ by a moment.
-    soon = millis(now) + 1000
-    start = EPOCH + timedelta(milliseconds=min(low, soon))
-    end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
-    if end - start > LONGEST_PERIOD:
-        raise unprocessable(f"date: a period has at most {LONGEST_PERIOD.days} days", "date")
-    return start, max(start, end)
+            event = self._reader.journal.read(call.record_id or "", one.event_id)
+            return Shown(event, AuditEvent.model_validate_json(event.data), one.index)
+        except EventDamaged:
+            kind, text = LogEvent.DAMAGED, "does not pass its integrity checks"
+        except EventAbsent:
+            kind, text = LogEvent.DAMAGED, "was logged, and is gone"
+        except EventLocked:
+            kind, text = LogEvent.KEY_GONE, "is sealed under a key that is gone"
+        log(kind, request=call.request.request_id, error=f"event {one.event_id}")
+        damaged.append(Problem("exception", f"event {one.event_id} {text}"))
+        return None
 
 
-def _searchset(
-    events: Sequence[JournalEvent],
-    links: Sequence[tuple[str, str]],
-    origin: str,
-    completed: Container[str],
-    warnings: Sequence[Problem],
-) -> bytes:
-    """The bundle, with the events' own bytes in it. No total: counting would mean opening every event."""
-    relations = [{"relation": relation, "url": url} for relation, url in links]
-    head = json.dumps({"resourceType": "Bundle", "type": "searchset", "link": relations}, separators=(",", ":"))
-    entries = [_entry(event, origin, completed) for event in events]
-    if warnings:
-        outcome = json.dumps(operation_outcome(warnings), separators=(",", ":"))
-        entries.append(b'{"resource":' + outcome.encode() + b',"search":{"mode":"outcome"}}')
-    if not entries:
-        return head.encode()
-    return head[:-1].encode() + b',"entry":[' + b",".join(entries) + b"]}"
+class _Page:
+    """A page as it is gathered. `following`: behind which event the next one begins; None: there is none."""
+
+    def __init__(self) -> None:
+        self.shown: list[Shown] = []
+        self.damaged: list[Problem] = []
+        self.following: str | None = None
 
 
-def _entry(event: JournalEvent, origin: str, completed: Container[str]) -> bytes:
-    around: dict[str, object] = {"fullUrl": f"{origin}/fhir/AuditEvent/{event.event_id}", "search": {"mode": "match"}}
-    parsed = AuditEvent.model_validate_json(event.data)
-    announced = parsed.action in _WRITES and parsed.outcome == "0" and parsed.outcome_desc != _REPEATED
-    if announced and event.event_id not in completed:
-        around["extension"] = [{"url": COMPLETED, "valueBoolean": False}]
-    return json.dumps(around, separators=(",", ":"))[:-1].encode() + b',"resource":' + event.data + b"}"
+def _not_logged_yet() -> FhirError:
+    text = "the event is not in the log yet: the next checkpoint will hold it, within a minute or so"
+    return FhirError(404, Problem("incomplete", text, rule="docs/formats/log.md, sealing"))

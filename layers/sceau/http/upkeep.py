@@ -1,9 +1,9 @@
 """The function `upkeep`: by schedule, deletes what is over, and makes locks last as long as records live.
 
-Once a day it measures what the stage relies on. It holds no key, and outside `probe/` has no right but to list, to
-delete, and to lock for longer. A run ends by itself, well before its
-function's time is over, and what it did not get to, later runs will. If it dies in the middle, nothing is half done:
-each deletion and each lock stands for itself. Two runs at once disturb nobody.
+It carries out what is due on records (`sceau.http.due`): for that it opens and replaces dossiers, deletes a record's
+objects, and appends events; it opens no document. Once a day it measures what the stage relies on. A run ends by
+itself, well before its function's time is over, and what it did not get to, later runs will. If it dies in the middle,
+nothing is half done: each deletion and each lock stands for itself. Two runs at once disturb nobody.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.extending import LockKeeper, Locks, LocksTally
+from sceau.envelope.messages import Envelope
+from sceau.http.building import journal_of, server_identity
 from sceau.http.chalice_app import Task
+from sceau.http.due import DueTally, DueWork
+from sceau.http.lateness import tell_if_late
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.identity import replay, revocation
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
 from sceau.objects.ports import ImmutableObjects, ObjectStore
 from sceau.records.ids import encode_id
-from sceau.records.repository import dossier_name
+from sceau.records.repository import Records, dossier_name
 from sceau.records.sweep import Budget, RecordsTally, Tally, sweep_documents, sweep_marks
 
 LONGEST_RUN: Final = timedelta(minutes=4)
-"""A quarter for each kind of object: a flood of one must not keep the others waiting. The function may run longer."""
+"""A fifth for each kind of object: a flood of one must not keep the others waiting. The function may run longer."""
 
 MOST_MARKS: Final = 100_000
 """Marks of one kind that a run deletes."""
 
 _DAILY: Final = "probe/daily/"
 """Here lies a mark of the day on which the stage was last measured."""
+
+MOST_DUE: Final = 1_000
+"""Records that a run closes or ends: a mistake in the settings must not empty a stage in an hour."""
 
 MOST_DOCUMENTS: Final = 1_000
 """Documents that a run deletes. Few are ever unreachable: a mistake, or sabotage, must not empty a store in an hour."""
@@ -45,6 +53,7 @@ class Report:
 
     replay: Tally
     revoked: Tally
+    due: DueTally
     documents: RecordsTally
     locks: LocksTally
     seconds: float
@@ -56,7 +65,9 @@ class Report:
         for name, tally in tallies.items():
             figures |= {f"{name}_swept": tally.swept, f"{name}_kept": tally.kept}
         return figures | {
-            "dossiers_damaged": len(self.documents.damaged),
+            "records_closed": self.due.closed,
+            "records_deleted": self.due.deleted,
+            "dossiers_damaged": len(self.documents.damaged) + len(self.due.damaged),
             "dossiers_missing": len(self.documents.without_dossier),
             "locks_looked_at": self.locks.looked,
             "locks_extended": self.locks.extended,
@@ -69,12 +80,12 @@ class Report:
     @property
     def failed(self) -> int:
         """Objects and listings for which the store did not answer."""
-        return self.replay.failed + self.revoked.failed + self.documents.failed + self.locks.failed
+        return self.replay.failed + self.revoked.failed + self.due.failed + self.documents.failed + self.locks.failed
 
     @property
     def finished(self) -> bool:
         """Whether everything was looked at."""
-        parts = (self.replay, self.revoked, self.documents, self.locks)
+        parts = (self.replay, self.revoked, self.due, self.documents, self.locks)
         return all(part.finished for part in parts)
 
 
@@ -86,12 +97,14 @@ class Upkeep:
         store: ImmutableObjects,
         clock: Callable[[], datetime],
         keeper: LockKeeper,
+        due: DueWork,
         *,
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self._store = store
         self._clock = clock
         self._keeper = keeper
+        self._due = due
         self._random_bytes = random_bytes
 
     def run(self) -> Report:
@@ -101,15 +114,16 @@ class Upkeep:
         def is_over(name: str) -> bool:
             return replay.is_sweepable(name, started)
 
-        def budget(deletions: int, quarters: int) -> Budget:
-            return Budget(deletions, started + LONGEST_RUN * quarters / 4, self._clock)
+        def budget(deletions: int, fifths: int) -> Budget:
+            return Budget(deletions, started + LONGEST_RUN * fifths / 5, self._clock)
 
         marks = sweep_marks(self._store, replay.PREFIX, is_over, budget(MOST_MARKS, 1))
         revoked = sweep_marks(self._store, revocation.PREFIX, is_over, budget(MOST_MARKS, 2))
+        due = self._due.run(budget(MOST_DUE, 3))
         first = encode_id(self._random_bytes(16))
-        documents = sweep_documents(self._store, budget(MOST_DOCUMENTS, 3), start=first)
+        documents = sweep_documents(self._store, budget(MOST_DOCUMENTS, 4), start=first)
         locks = self._keeper.run(started + LONGEST_RUN)
-        return Report(marks, revoked, documents, locks, round((self._clock() - started).total_seconds(), 3))
+        return Report(marks, revoked, due, documents, locks, round((self._clock() - started).total_seconds(), 3))
 
 
 def record_lives(store: ObjectStore, record_id: str) -> bool:
@@ -128,7 +142,15 @@ def locks_of(runtime: Runtime) -> Locks:
 def upkeep_of(runtime: Runtime) -> Upkeep:
     """The upkeep of a stage, with the rights of `runtime`."""
     keeper = LockKeeper(runtime.store, locks_of(runtime), clock=runtime.clock)
-    return Upkeep(runtime.store, runtime.clock, keeper)
+    due = DueWork(
+        runtime.store,
+        Records(runtime.store, Envelope(runtime.keys)),
+        journal_of(runtime).append,
+        server_identity(runtime),
+        settings=runtime.spec.rules,
+        clock=runtime.clock,
+    )
+    return Upkeep(runtime.store, runtime.clock, keeper, due)
 
 
 def check_daily(runtime: Runtime) -> dict[str, int]:
@@ -168,9 +190,13 @@ def build(runtime: Runtime) -> Task:
         except ObjectStoreUnavailable as error:
             # Whatever keeps it from being measured: nobody can say that it holds.
             log(LogEvent.PROPERTY_LOST, function=runtime.function, property="daily check", seen=str(error))
+        try:
+            tell_if_late(runtime)
+        except LogUnavailable:
+            log(LogEvent.UNAVAILABLE, function=runtime.function)
         log(LogEvent.SWEPT, **figures)
-        if report.documents.damaged or report.documents.without_dossier:
-            # No function deletes a dossier: one that is gone was lost, or taken away. Its documents are kept.
+        if report.documents.damaged or report.documents.without_dossier or report.due.damaged:
+            # A dossier is deleted after all its documents: one that is gone before was lost, or taken away.
             # `sceau upkeep run` names them.
             damaged, missing = figures["dossiers_damaged"], figures["dossiers_missing"]
             log(LogEvent.DAMAGED, function=runtime.function, dossiers_damaged=damaged, dossiers_missing=missing)

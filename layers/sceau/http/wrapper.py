@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Protocol, TypeVar
 
 from sceau.access.matrix import Rules
 from sceau.access.model import Actor, ActorKind
 from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUnavailable
 from sceau.audit.facts import EventFacts, Outcome, Server
+from sceau.audit.log.errors import LogDamaged, LogUnavailable
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log, place_of, reason_of
@@ -53,6 +55,9 @@ class Authenticator(Protocol):
 
     def authenticate(self, request: Request, now: datetime) -> Actor:
         """The caller. Raises ResourceRefusal, or Unavailable."""
+
+    def evidence(self, request: Request, now: datetime) -> bytes:
+        """What shows later who sent a request that was authenticated. Raises Unavailable."""
 
     def response_headers(self, request: Request, now: datetime) -> Mapping[str, str]:
         """Headers for any answer to this caller (a fresh DPoP nonce)."""
@@ -92,7 +97,8 @@ class Wrapper:
                 return self._finished(request, None, use_case(self._service, request), started)
             actor = self._authenticator.authenticate(request, self._clock())
             now = self._clock()
-            call = Call(request, actor, now, self._server, self._append, self._rules(now))
+            evidence = partial(self._authenticator.evidence, request, now)
+            call = Call(request, actor, now, self._server, self._append, self._rules(now), evidence)
             call.record_id = actor.record_id
             answer = use_case(self._service, call)
         except ResourceRefusal as refusal:
@@ -122,7 +128,7 @@ class Wrapper:
         if call is not None and not isinstance(error, JournalUnavailable):
             try:
                 call.trace(outcome=outcome, reason=reason)
-            except (JournalUnavailable, ObjectStoreError, KeyServiceError) as unavailable:
+            except (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 cause = reason_of(unavailable)
                 log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__, reason=cause)
                 status, problems = 503, (_UNAVAILABLE,)
@@ -179,7 +185,7 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
             "denied.unknown",
             Outcome.REFUSED,
         )
-    if isinstance(error, (RecordDamaged, EventDamaged)):
+    if isinstance(error, (RecordDamaged, EventDamaged, LogDamaged)):
         log(LogEvent.DAMAGED, request=request.request_id, error=str(error))
         text = "what is stored does not pass its integrity checks; operations have been told"
         return 500, (Problem("exception", text),), "failed.damaged", Outcome.FAILED
@@ -187,9 +193,8 @@ def _classified(error: Exception, request: Request) -> tuple[int, tuple[Problem,
         log(LogEvent.KEY_GONE, request=request.request_id, error=str(error))
         return 503, (_KEY_GONE,), "failed.key-version-gone", Outcome.FAILED
     # A right that the chalicefile does not grant is a mistake of ours, and no retry helps.
-    if isinstance(error, (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError)) and not isinstance(
-        error, (ObjectRightDenied, KeyRightDenied)
-    ):
+    unavailable = (JournalUnavailable, LogUnavailable, Unavailable, ObjectStoreError, KeyServiceError)
+    if isinstance(error, unavailable) and not isinstance(error, (ObjectRightDenied, KeyRightDenied)):
         log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(error).__name__, reason=reason_of(error))
         return 503, (_UNAVAILABLE,), "failed.unavailable", Outcome.FAILED
     _log_unexpected(error, request)

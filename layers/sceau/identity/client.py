@@ -187,11 +187,12 @@ class TokenClient:
         patient: str | None = None,
         software: Mapping[str, str] | None = None,
         entering: Emergency | None = None,
+        secret: bool = False,
     ) -> Token:
         """A token for the person whom `subject_token` is about (RFC 8693). Raises TokenNotGiven.
 
         `software`: claims of the actor token (`lps_nom`, `lps_id`, `lps_version`, `situation_exercice`). `entering`:
-        how, when not in the normal mode.
+        how, when not in the normal mode. `secret`: a minor's connexion secrète.
         """
         form = {
             "grant_type": TOKEN_EXCHANGE,
@@ -199,6 +200,8 @@ class TokenClient:
             "subject_token": subject_token,
             "subject_token_type": ACCESS_TOKEN_TYPE,
         }
+        if secret:
+            form["connexion_secrete"] = "true"  # noqa: S105 - a mode
         if software is not None:
             form |= {"actor_token": self._signed(software), "actor_token_type": JWT_TYPE}
         if entering is not None:

@@ -31,11 +31,11 @@ from sceau.identity.jose import (
 from sceau.identity.nonce import Nonces
 
 ALGORITHMS: Final = ("ES256",)
+TYPE: Final = "dpop+jwt"
 MAX_AGE_SECONDS: Final = 60
 MAX_AHEAD_SECONDS: Final = 10
 MAX_CHARS: Final = 4_096
 
-_TYPE: Final = "dpop+jwt"
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -102,7 +102,7 @@ def verify_proof(values: Sequence[str], check: ProofCheck, now: datetime) -> Pro
 
 def _verified(text: str) -> tuple[str, dict[str, Any]]:
     """The thumbprint of the proof's own key, under which its signature verifies, and the claims."""
-    token = read(text, algorithms=ALGORITHMS, types=(_TYPE,), max_chars=MAX_CHARS)
+    token = read(text, algorithms=ALGORITHMS, types=(TYPE,), max_chars=MAX_CHARS)
     key = _brought_key(text.partition(".")[0])
     verify(token, [replace(key, kid=token.header.get("kid"))])  # an id says nothing here: there is one key
     return key.thumbprint, claims(token)
@@ -169,7 +169,7 @@ def same_text(one: str, other: str) -> bool:
 def claimed_thumbprint(value: str) -> str | None:
     """The thumbprint of the key that a `DPoP` header names, not verified: to make a nonce for its holder, no more."""
     try:
-        read(value, algorithms=ALGORITHMS, types=(_TYPE,), max_chars=MAX_CHARS)
+        read(value, algorithms=ALGORITHMS, types=(TYPE,), max_chars=MAX_CHARS)
         return _brought_key(value.partition(".")[0]).thumbprint
     except (JwsRefused, KeyRefused):
         return None

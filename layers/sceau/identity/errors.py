@@ -18,6 +18,10 @@ class JwsRefused(IdentityError):
     """The text is not a compact JWS that we accept, or its signature is not of the expected key."""
 
 
+class EvidenceRefused(IdentityError):
+    """Evidence of who sent a submission does not hold."""
+
+
 class KeyRefused(IdentityError, ValueError):
     """A JSON Web Key that we don't accept: private, weak, malformed, or for another use."""
 

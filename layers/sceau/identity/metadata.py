@@ -11,12 +11,14 @@ from sceau.identity.settings import JWKS_PATH, REVOKE_PATH, TOKEN_PATH, Identity
 
 _AUTHENTICATION = ["private_key_jwt"]
 _SCOPES = [
+    "ops/ReviewQueue.s",
     "patient/AuditEvent.s",
     "patient/Communication.s",
     "patient/Consent.cus",
     "patient/DocumentReference.crus",
     "patient/List.rs",
     "patient/Patient.s",
+    "system/AuditEvent.s",
     "system/Communication.us",
     "system/Consent.cu",
     "system/DocumentReference.cus",

@@ -14,6 +14,8 @@ from typing import Final, Protocol
 from sceau.access.model import Actor
 from sceau.identity.dpop import Proof, ProofCheck, claimed_thumbprint, same_text, verify_proof
 from sceau.identity.errors import NonceWanted, ProofRefused, Reason, Replayed, ResourceRefusal, TokenRefused
+from sceau.identity.evidence import encode_evidence
+from sceau.identity.jose import header_of
 from sceau.identity.nonce import Nonces
 from sceau.identity.replay import MarkKind, ReplayMarks
 from sceau.identity.revocation import RevocationList
@@ -82,6 +84,15 @@ class ResourceServer:
         values = request.headers.get("dpop", ())
         jkt = claimed_thumbprint(values[0]) if len(values) == 1 else None
         return {} if jkt is None else {NONCE_HEADER: self._nonces.current(jkt, now)}
+
+    def evidence(self, request: HttpRequest, now: datetime) -> bytes:
+        """What shows later who sent a request that `authenticate` passed. Raises ResourceRefusal, Unavailable."""
+        text, (proof,) = _access_token(request.headers.get("authorization", ())), request.headers["dpop"]
+        try:
+            key = self._tokens.key_of(text, now)
+        except TokenRefused as refused:
+            raise _invalid_token(Reason.TOKEN, str(refused)) from None
+        return encode_evidence(text, key, proof, header_of(proof.partition(".")[0])["jwk"])
 
     def _token(self, text: str, now: datetime) -> tuple[VerifiedToken, Actor]:
         try:

@@ -174,6 +174,14 @@ class TokenVerifier:
             raise TokenRefused("the access token's times are not of our making")
         return VerifiedToken(found, datetime.fromtimestamp(found.exp, UTC))
 
+    def key_of(self, text: str, now: datetime) -> PublicJwk:
+        """The key that signed a token that `verify` passed. Raises TokenRefused, Unavailable."""
+        try:
+            token = read(text, algorithms=(ALGORITHM,), types=(TYPE,), max_chars=MAX_CHARS)
+            return select(token, self._keys.public(now, kid=token.header.get("kid")))
+        except JwsRefused:
+            raise TokenRefused("not an access token of this service") from None
+
 
 def _signed_claims(given: tuple[str, PublicJwk]) -> AccessTokenClaims:
     """The claims of a token that the key has signed. Raises JwsRefused, ValidationError."""
@@ -198,6 +206,7 @@ def actor_of(token: AccessTokenClaims) -> Actor:
         record_id=iua.person_id,
         structures=tuple(_parsed(text) for text in own.structures),
         display=iua.subject_name,
+        structure_display=iua.subject_organization,
         role=own.role,
         sectors=frozenset(own.sectors),
         specialties=frozenset(own.specialties),

@@ -54,3 +54,27 @@ class ScopedKeys:
     def _require(self, key: KeyName, operation: KeyOperation) -> None:
         if operation not in self._grants.get(key, frozenset()):
             raise KeyRightDenied(f"this function was not granted {operation} on the {key} key")
+
+
+class NoKeys:
+    """The key service of a role that has no right on any key: everything raises KeyRightDenied, and nobody is asked."""
+
+    def wrap(self, key: KeyName, data_key: bytes, context: Mapping[str, str]) -> bytes:
+        """Refused."""
+        raise self._denied(key)
+
+    def unwrap(self, key: KeyName, wrapped: bytes, context: Mapping[str, str]) -> bytes:
+        """Refused."""
+        raise self._denied(key)
+
+    def sign(self, key: KeyName, digest: bytes, *, version: str) -> bytes:
+        """Refused."""
+        raise self._denied(key)
+
+    def public_keys(self, key: KeyName) -> tuple[PublicKey, ...]:
+        """Refused."""
+        raise self._denied(key)
+
+    @staticmethod
+    def _denied(key: KeyName) -> KeyRightDenied:
+        return KeyRightDenied(f"this role was granted nothing on the {key} key, nor on any other")

@@ -28,7 +28,7 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, StoredObject, check_name, check_prefix
+from sceau.objects.ports import Kept, Listed, StoredObject, check_name, check_prefix
 
 _MARKER_NAME = "sceau-store"
 _MARKER_TEXT = b"sceau filesystem store 1\n"
@@ -192,6 +192,17 @@ class FilesystemStore:
     def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
         """See `ImmutableObjects.versions`: this store keeps one content of each name, and nothing of what was there."""
         return (Kept(name, 1, hidden=False) for name in self.list(prefix, after=after))
+
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """See `Listings.entries`. Reads each object's header."""
+        for name in self.list(prefix, after=after):
+            with suppress(ObjectAbsent):  # deleted since it was listed
+                try:
+                    header, _ = self._require(name, self._load(name, self._place(name), with_data=False, remnant=True))
+                except ObjectStoreUnavailable:
+                    self._require_root()
+                    header = _Header(0, b"")  # damaged: it has no tag that could be the one it had
+                yield Listed(name, header.tag.hex(), self.written_at(name))
 
     def time(self) -> datetime:
         """See `ImmutableObjects.time`: the clock that retention is compared with."""

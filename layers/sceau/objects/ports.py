@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sceau.objects.errors import InvalidObjectName
 
@@ -144,6 +144,7 @@ class Version:
     is_deletion: bool
 
 
+@runtime_checkable
 class EarlierVersions(Protocol):
     """What a store keeps of what was replaced or deleted. S3 buckets with versions have it; the file system has not."""
 
@@ -155,6 +156,27 @@ class EarlierVersions(Protocol):
 
     def read_version(self, name: str, version: str) -> bytes:
         """One version's content. Raises ObjectAbsent (for a deletion), InvalidObjectName, ObjectStoreUnavailable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a listing shows it: its name, its present tag, and when that content was written (aware, UTC)."""
+
+    name: str
+    tag: str
+    written_at: datetime
+
+
+@runtime_checkable
+class Listings(Protocol):
+    """A listing that also tells what changed since another one. Both adapters have it."""
+
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """What `ImmutableObjects.list` yields, each with its tag and its date: whoever may list may ask.
+
+        An object that is replaced while it is listed comes with the one or the other tag. Raises InvalidObjectName,
+        ObjectStoreUnavailable, also while iterating.
+        """
 
 
 class ObjectStore(ImmutableObjects, ReplaceableObjects, Protocol):

@@ -8,8 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from sceau.objects.errors import ObjectRightDenied
-from sceau.objects.ports import Kept, ObjectStore, StoredObject, check_name, check_prefix
+from sceau.objects.errors import ObjectAbsent, ObjectRightDenied
+from sceau.objects.ports import (
+    EarlierVersions,
+    Kept,
+    Listed,
+    Listings,
+    ObjectStore,
+    StoredObject,
+    Version,
+    check_name,
+    check_prefix,
+)
 
 _PATTERN = re.compile(r"(?:(?:\*|(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]{1,255})/)*(?:\*|(?!\.{1,2}$)[A-Za-z0-9._-]{1,255})/?")
 
@@ -18,7 +28,8 @@ class StoreOperation(StrEnum):
     """What can be granted. `create` and `create-locked` stand apart: neither includes the other."""
 
     READ = "read"  # also: until when an object is locked
-    LIST = "list"  # also: when an object was written, and how many versions there are
+    READ_VERSIONS = "read-versions"  # what it was before it was replaced or deleted
+    LIST = "list"  # also: when an object was written, its tag, and how many versions there are
     CREATE = "create"
     CREATE_LOCKED = "create-locked"
     REPLACE = "replace"
@@ -139,6 +150,25 @@ class ScopedStore:
         """See the port. Needs what `list` needs: it tells names, and whether something stands before them."""
         self._need_listing(prefix)
         return self._store.versions(prefix, after=after)
+
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """See `Listings`. Needs what `list` needs. Raises TypeError for a store that has no such listing."""
+        self._need_listing(prefix)
+        if not isinstance(self._store, Listings):
+            raise TypeError("this store's listings tell names only")
+        return self._store.entries(prefix, after=after)
+
+    def history(self, name: str) -> tuple[Version, ...]:
+        """See `EarlierVersions`. Needs `read-versions`. Empty where the store keeps no earlier versions."""
+        self._need(StoreOperation.READ_VERSIONS, name)
+        return self._store.history(name) if isinstance(self._store, EarlierVersions) else ()
+
+    def read_version(self, name: str, version: str) -> bytes:
+        """See `EarlierVersions`. Needs `read-versions`."""
+        self._need(StoreOperation.READ_VERSIONS, name)
+        if not isinstance(self._store, EarlierVersions):
+            raise ObjectAbsent(name)
+        return self._store.read_version(name, version)
 
     def time(self) -> datetime:
         """See the port. Needs no right: every answer of a store tells it."""

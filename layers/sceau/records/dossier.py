@@ -21,7 +21,7 @@ from sceau.records.errors import DuplicateIdentifier, RecordDamaged
 from sceau.records.ids import decode_id, encode_id
 from sceau.records.packing import find_aligned
 from sceau.records.table import PackedTable
-from sceau_schemas.dossier import DossierHead, EntryRow, SetRow, StoredIdentifier
+from sceau_schemas.dossier import DossierHead, EntryRow, SetRow, StoredIdentifier, StoredPatient
 
 _MAGIC = b"SDP2"
 _LENGTH = struct.Struct("<I")
@@ -75,6 +75,16 @@ def divided(data: bytes) -> tuple[bytes, bytes]:
     return data[: end + 2], data[end + 2 :]
 
 
+_NOBODY = StoredPatient(
+    ins=StoredIdentifier(system="", value=""),
+    birth_name="",
+    first_names=(),
+    birth_date="",
+    sex="unknown",
+    birth_place="",
+)
+
+
 def _entries() -> PackedTable[EntryRow]:
     return PackedTable(EntryRow)
 
@@ -115,7 +125,7 @@ class Dossier:
             commits,
             PackedTable.of(EntryRow, entries),
             PackedTable.of(SetRow, sets),
-            clear_part(sorted(row.document.object_name for row, _ in entries)),
+            clear_part(sorted(row.document.object_name for row, _ in entries if not row.fallen_out)),
             b"".join([_hash(one) + decode_id(row.id) for row in rows for one in row.identifiers]),
         )
 
@@ -141,6 +151,19 @@ class Dossier:
         head = self.head
         made = {"version": head.version + 1, "updated": max(at, head.updated), **changes}
         return replace(self, head=head.model_copy(update=made), commits=self.commits.added(event))
+
+    def ended(self, event: str, *, at: int) -> Dossier:
+        """The last version: nothing is in it but the events of its commits. Its objects are deleted after it."""
+        head = DossierHead(
+            record_id=self.record_id,
+            version=self.head.version + 1,
+            status="ended",
+            opened=self.head.opened,
+            updated=max(at, self.head.updated),
+            patient=_NOBODY,
+            consents=(),
+        )
+        return Dossier(head, self.commits.added(event))
 
     def with_entry(self, row: EntryRow, blob: bytes) -> Dossier:
         """One more document entry. Raises DuplicateIdentifier."""
@@ -170,6 +193,16 @@ class Dossier:
             raise KeyError(row.id)
         names = set(self.object_names) - {before.document.object_name} | {row.document.object_name}
         return replace(self, entries=self.entries.replaced(row), clear=clear_part(sorted(names)))
+
+    def with_fallen_entry(self, row: EntryRow) -> Dossier:
+        """An existing entry with new values, whose document the record reaches no more: `upkeep` sweeps it.
+
+        Raises KeyError, ValueError when the row does not say so.
+        """
+        if not row.fallen_out:
+            raise ValueError("an entry without its document says so")
+        names = (name for name in self.object_names if name != row.document.object_name)
+        return replace(self, entries=self.entries.replaced(row), clear=clear_part(names))
 
     def _claimed(self, owner: str, identifiers: Iterable[StoredIdentifier]) -> bytes:
         own, claimed = decode_id(owner), list[bytes]()

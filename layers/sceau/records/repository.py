@@ -31,10 +31,10 @@ def document_name(record_id: str, entry_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A dossier as read, and the tag that its next commit must find unchanged."""
+    """A dossier as read, and the tag that its next commit must find unchanged (None: there must be no object)."""
 
     dossier: Dossier
-    tag: str
+    tag: str | None
 
 
 class Records:
@@ -48,12 +48,21 @@ class Records:
         self._envelope = envelope
 
     def load(self, record_id: str) -> Loaded | None:
-        """The record's present version, or None when nobody opened one."""
+        """The record's present version; None when nobody opened one, or when it has ended."""
+        loaded = self.load_remains(record_id)
+        return None if loaded is None or loaded.dossier.head.status == "ended" else loaded
+
+    def load_remains(self, record_id: str) -> Loaded | None:
+        """The same, of a record whose objects are being deleted too."""
         try:
             stored = self._store.read(dossier_name(record_id))
         except ObjectAbsent:
             return None
-        clear, sealed = divided(stored.data)
+        return Loaded(self.opened(record_id, stored.data), stored.tag)
+
+    def opened(self, record_id: str, data: bytes) -> Dossier:
+        """The dossier of a record, from the bytes of its object: the present one's, or an earlier version's."""
+        clear, sealed = divided(data)
         context = contexts.dossier(record_id, names_digest(clear))
         try:
             plaintext = self._envelope.open(KeyName.DOSSIER, sealed, context).plaintext
@@ -62,7 +71,7 @@ class Records:
         dossier = decode(plaintext, clear)
         if dossier.record_id != record_id:
             raise RecordDamaged("a dossier of another record")
-        return Loaded(dossier, stored.tag)
+        return dossier
 
     def commit(self, dossier: Dossier, *, replacing: Loaded | None) -> str:
         """Make `dossier` the record's next version: the one commit point of every write.
@@ -99,7 +108,7 @@ class Records:
         Raises CommitLost when another commit has its place: a swap from an older version can't come any more.
         """
         try:
-            present = self.load(own.record_id)
+            present = self.load_remains(own.record_id)
         except (ObjectStoreUnavailable, KeyServiceUnavailable):
             return None
         if present is None or present.dossier.head.version < own.head.version:

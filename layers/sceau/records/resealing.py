@@ -106,17 +106,16 @@ def next_object_name(name: str) -> str:
     return f"{folder}/{entry_id}.{int(number or 0) + 1}"
 
 
-def moved(dossier: Dossier, documents: Mapping[str, StoredDocument], event: str) -> Dossier:
-    """The record's next version, of `event`: with the documents moved that `documents` names by their old objects.
+def moved(dossier: Dossier, documents: Mapping[str, StoredDocument]) -> Dossier:
+    """The dossier with the documents moved that `documents` names by their old objects.
 
-    A document that another commit moved meanwhile stays where that one put it.
+    A document that another commit moved meanwhile stays where that one put it; one that fell out stays out.
     """
-    after = dossier.following(event, at=dossier.head.updated)
     for row in dossier.entries.rows():
         new = documents.get(row.document.object_name)
-        if new is not None:
-            after = after.with_moved_document(row.model_copy(update={"document": new}))
-    return after
+        if new is not None and not row.fallen_out:
+            dossier = dossier.with_moved_document(row.model_copy(update={"document": new}))
+    return dossier
 
 
 def _start(store: ImmutableObjects, name: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Consent: the opening of a record, and the authorisation of a structure."""
+"""Consent: the life of a record, and the decisions about it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from sceau_schemas.fhir.base import DateTime, Element, Kind, Resource, shapes
-from sceau_schemas.fhir.datatypes import CodeableConcept, Period, Reference
+from sceau_schemas.fhir.datatypes import CodeableConcept, Coding, Period, Reference
 from sceau_schemas.fhir.people import DomainResource
 
 
@@ -25,7 +25,7 @@ class Provision(Element):
     refused: ClassVar[Mapping[str, str]] = {
         **Element.refused,
         **dict.fromkeys(
-            ("securityLabel", "purpose", "class", "code", "dataPeriod", "data", "provision"),
+            ("securityLabel", "class", "code", "dataPeriod", "data", "provision"),
             "an authorisation covers the whole record; a narrower one is not supported",
         ),
     }
@@ -34,6 +34,7 @@ class Provision(Element):
     period: Period | None = None
     actor: list[Actor] | None = None
     action: list[CodeableConcept] | None = None
+    purpose: list[Coding] | None = None
 
 
 class Consent(DomainResource):

@@ -19,7 +19,7 @@ class Case:
     grant: str = "none"  # structure professional express delegation medecin_traitant: of a doctor, in force
     blocked: bool = False
     minor: bool = False
-    status: str = "open"  # absent suspended closed
+    status: str = "open"  # absent suspended closed deceased
     doc: bool = False
     masked: bool = False
     awaits: bool = False  # INVISIBLE_PATIENT, deposited less than a month ago (or being deposited)
@@ -30,18 +30,19 @@ class Case:
 
 FIND = ("search", "search-sets", "read-set", "read-entry", "read-document")
 LIFE = {
-    "close-record": ("open", "suspended"),
-    "reopen-record": ("closed",),
-    "object-to-suspension": ("suspended",),
+    "close-record": ("open", "suspended", "closed"),
+    "reopen-record": ("closed", "open"),
+    "object-to-suspension": ("suspended", "open"),
     "request-deletion": ("closed",),
 }
+"""From which states; from where it leads to as well, for then nothing changes."""
 HOLDER_DECIDES = (*("grant", "consent-expressly", "block", "oppose", "name-medecin-traitant", "delegate", "withdraw"),)
 
 
 def allowed(case: Case) -> bool:
     """Whether somebody may do it."""
     return {
-        "operations": lambda _: False,
+        "operations": operations,
         "insurer": insurer,
         "software": software,
         "patient": holder,
@@ -50,12 +51,21 @@ def allowed(case: Case) -> bool:
     }[case.who](case)
 
 
+def operations(case: Case) -> bool:
+    """Architecture: never health data. How many emergencies wait for their review, and for how long; never whose."""
+    return case.act == "count-reviews"
+
+
 def insurer(case: Case) -> bool:
-    """Opens records (R. 1111-40), suspends them (R. 1111-36); feeds type REMB only, and none of these is."""
+    """Opens records (R. 1111-40), suspends them, reports deaths (R. 1111-36); feeds REMB only: none of these is."""
     if case.act == "open-record":
         return case.status in ("absent", "open")
     if case.act == "suspend-record":
-        return case.status == "open"
+        return case.status in ("open", "suspended")
+    if case.act == "report-death":
+        return case.status != "absent"
+    if case.act == "correct-death":
+        return case.status in ("deceased", "closed", "open")
     if case.act in ("find-identifier", "delete"):
         return case.status == "open" and (not case.doc or case.mine)
     return False

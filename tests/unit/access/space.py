@@ -98,7 +98,7 @@ def record(*grants: str | Grant, status: RecordStatus = RecordStatus.OPEN, **cha
     """A record, open and of somebody of age unless changed. Grants by their names, or `medecin_traitant`."""
     values: dict[str, Any] = {"birth_date": MAJOR}
     if "medecin_traitant" in grants:
-        values["medecin_traitant"] = PHYSICIAN
+        values |= {"medecin_traitant": PHYSICIAN, "named": frozenset({PHYSICIAN})}
     given = [one if isinstance(one, Grant) else GRANTS[one] for one in grants if one != "medecin_traitant"]
     return RecordFacts(RECORD, status, tuple(given), **values | changes)
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from sceau.access.acts import RULES as ACTS, may_ask
-from sceau.access.decide import PATIENT_TYPES, Decision
+from sceau.access.decide import Decision, of_own_structure
+from sceau.access.document_types import PATIENT_TYPES
 from sceau.access.model import (
     Act,
     Actor,
@@ -36,6 +37,7 @@ from unit.access.space import (
     PHYSICIAN,
     RECORD,
     RULES,
+    SCOPES,
     STRUCTURES,
     TYPES,
     YESTERDAY,
@@ -48,7 +50,7 @@ from unit.access.space import (
 )
 
 OF_A_RECORD = [ActorKind.PATIENT, ActorKind.REPRESENTATIVE, ActorKind.PROFESSIONAL]
-WITHOUT_RECORD = {Act.READ_REVIEW_QUEUE, Act.REVIEW}
+WITHOUT_RECORD = {Act.READ_REVIEW_QUEUE, Act.REVIEW, Act.COUNT_REVIEWS}
 
 
 @pytest.mark.parametrize("kind", OF_A_RECORD)
@@ -108,8 +110,7 @@ def test_a_scope_is_a_ceiling(act: Act, kind: ActorKind) -> None:
 def test_one_letter_of_one_resource_is_all_that_an_act_needs(act: Act) -> None:
     rule = ACTS[act]
     for kind in rule.kinds:
-        level = {ActorKind.PROFESSIONAL: "user", ActorKind.PATIENT: "patient", ActorKind.REPRESENTATIVE: "patient"}
-        prefix = f"{level.get(kind, 'system')}/{rule.resource}."
+        prefix = f"{SCOPES[kind].partition('/')[0]}/{rule.resource}."
         assert may_ask(act, actor(kind, scopes=frozenset({prefix + rule.letter}))) is None
         others = "cruds".replace(rule.letter, "")
         denied = may_ask(act, actor(kind, scopes=frozenset({prefix + others})))
@@ -172,12 +173,15 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     (Act.OPEN_RECORD, actor(ActorKind.INSURER), record(status=RecordStatus.SUSPENDED), Reason.DENIED_CLOSED),
     (Act.OPEN_RECORD, actor(ActorKind.INSURER), record(status=RecordStatus.ABSENT), Reason.ALLOWED_INSURER),
     (Act.OPEN_RECORD, actor(ActorKind.PATIENT), record(status=RecordStatus.ABSENT), Reason.ALLOWED_HOLDER),
-    (Act.CLOSE_RECORD, actor(ActorKind.PATIENT), record(status=RecordStatus.CLOSED), Reason.DENIED_STATE),
+    (Act.CLOSE_RECORD, actor(ActorKind.PATIENT), record(status=RecordStatus.CLOSED), Reason.ALLOWED_HOLDER),
+    (Act.REOPEN_RECORD, actor(ActorKind.PATIENT), record(status=RecordStatus.SUSPENDED), Reason.DENIED_STATE),
+    (Act.SUSPEND_RECORD, actor(ActorKind.INSURER), record(status=RecordStatus.CLOSED), Reason.DENIED_STATE),
+    (Act.OBJECT_TO_SUSPENSION, actor(ActorKind.PATIENT), record(status=RecordStatus.CLOSED), Reason.DENIED_STATE),
     (Act.CLOSE_RECORD, actor(ActorKind.PATIENT), record(status=RecordStatus.ABSENT), Reason.DENIED_NO_RECORD),
-    (Act.REOPEN_RECORD, actor(ActorKind.PATIENT), record(), Reason.DENIED_STATE),
+    (Act.REOPEN_RECORD, actor(ActorKind.PATIENT), record(), Reason.ALLOWED_HOLDER),
     (Act.REQUEST_DELETION, actor(ActorKind.PATIENT), record(), Reason.DENIED_STATE),
     (Act.SUSPEND_RECORD, actor(ActorKind.INSURER), record(), Reason.ALLOWED_INSURER),
-    (Act.OBJECT_TO_SUSPENSION, actor(ActorKind.PATIENT), record(), Reason.DENIED_STATE),
+    (Act.OBJECT_TO_SUSPENSION, actor(ActorKind.PATIENT), record(), Reason.ALLOWED_HOLDER),
     (Act.GRANT, actor(ActorKind.PATIENT), record(status=RecordStatus.CLOSED), Reason.DENIED_CLOSED),
     (Act.GRANT, actor(ActorKind.PATIENT), record(status=RecordStatus.SUSPENDED), Reason.DENIED_SUSPENDED),
     (Act.READ_STATUS, actor(), record(blocked=frozenset({PHYSICIAN})), Reason.ALLOWED_STATUS),
@@ -189,16 +193,26 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     (Act.COLLECT_CONSENT, breaking_glass(), record(), Reason.DENIED_MODE),
     (Act.COLLECT_CONSENT, actor(), record(blocked=frozenset({PHYSICIAN})), Reason.DENIED_BLOCKED),
     (Act.COLLECT_CONSENT, actor(sectors=frozenset({"SA66"})), record(), Reason.DENIED_NO_EXPRESS_CONSENT),
-    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(proposed=PHYSICIAN), Reason.ALLOWED_NAMED),
-    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(medecin_traitant=PHYSICIAN), Reason.ALLOWED_NAMED),
-    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(proposed=COLLEAGUE), Reason.DENIED_NOT_NAMED),
-    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(), Reason.DENIED_NOT_NAMED),
-    (Act.ACCEPT_MEDECIN_TRAITANT, actor(profession="60"), record(proposed=PHYSICIAN), Reason.DENIED_PROFESSION),
-    (Act.ACCEPT_MEDECIN_TRAITANT, breaking_glass(), record(proposed=PHYSICIAN), Reason.DENIED_MODE),
+    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(named=frozenset({PHYSICIAN})), Reason.ALLOWED_NAMED),
     (
         Act.ACCEPT_MEDECIN_TRAITANT,
         actor(),
-        record(proposed=PHYSICIAN, blocked=frozenset({PHYSICIAN})),
+        record(medecin_traitant=PHYSICIAN, named=frozenset({PHYSICIAN})),
+        Reason.ALLOWED_NAMED,
+    ),
+    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(named=frozenset({COLLEAGUE})), Reason.DENIED_NOT_NAMED),
+    (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(), Reason.DENIED_NOT_NAMED),
+    (
+        Act.ACCEPT_MEDECIN_TRAITANT,
+        actor(profession="60"),
+        record(named=frozenset({PHYSICIAN})),
+        Reason.DENIED_PROFESSION,
+    ),
+    (Act.ACCEPT_MEDECIN_TRAITANT, breaking_glass(), record(named=frozenset({PHYSICIAN})), Reason.DENIED_MODE),
+    (
+        Act.ACCEPT_MEDECIN_TRAITANT,
+        actor(),
+        record(named=frozenset({PHYSICIAN}), blocked=frozenset({PHYSICIAN})),
         Reason.DENIED_BLOCKED,
     ),
     (Act.FIND_IDENTIFIER, actor(), record(), Reason.ALLOWED_AUTHOR),
@@ -216,7 +230,25 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     (Act.PUBLISH, actor(sectors=frozenset({"SA23"})), record("structure"), Reason.DENIED_INSURANCE),
     (Act.PUBLISH, actor(), record(), Reason.DENIED_NOT_AUTHOR),
     (Act.READ_REVIEW_QUEUE, actor(ActorKind.SOFTWARE, record_id=None), record(), Reason.ALLOWED_STRUCTURE),
+    (Act.COUNT_REVIEWS, actor(ActorKind.OPERATIONS, record_id=None), record(), Reason.ALLOWED_FIGURES),
     (Act.REVIEW, actor(ActorKind.SOFTWARE, structures=()), record(), Reason.DENIED_NOT_NAMED),
+    (Act.EXTRACT_TRACES, actor(ActorKind.SOFTWARE, record_id=None), record(), Reason.ALLOWED_STRUCTURE),
+    (Act.EXTRACT_TRACES, actor(ActorKind.SOFTWARE), record(), Reason.DENIED_OTHER_RECORD),
+    (
+        Act.EXTRACT_TRACES,
+        actor(ActorKind.SOFTWARE, record_id=None, structures=()),
+        record(),
+        Reason.DENIED_OTHER_STRUCTURE,
+    ),
+    (Act.EXTRACT_TRACES, actor(ActorKind.INSURER, record_id=None), record(), Reason.DENIED_ACTOR),
+    (Act.EXTRACT_TRACES, actor(ActorKind.PROFESSIONAL), record("medecin_traitant"), Reason.DENIED_ACTOR),
+    (Act.EXTRACT_TRACES, actor(ActorKind.OPERATIONS, record_id=None), record(), Reason.DENIED_ACTOR),
+    (
+        Act.EXTRACT_TRACES,
+        actor(ActorKind.SOFTWARE, record_id=None, scopes=frozenset({"system/DocumentReference.crus"})),
+        record(),
+        Reason.DENIED_SCOPE,
+    ),
 ]
 
 
@@ -227,6 +259,18 @@ def test_a_record_is_entered_or_not_for_the_right_reason(
     found = verdict(act, who, facts)
     assert found.reason is reason
     assert found.allowed is reason.value.startswith("allowed.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [((HOSPITAL,), True), ((), False), ((LABORATORY,), False), ((HOSPITAL, LABORATORY), False)],
+)
+def test_a_structures_officer_asks_for_its_own_and_for_nothing_beside(
+    asked: tuple[Identifier, ...], allowed: bool
+) -> None:
+    verdict = of_own_structure(actor(ActorKind.SOFTWARE, record_id=None), asked)
+    expected = Reason.ALLOWED_STRUCTURE if allowed else Reason.DENIED_OTHER_STRUCTURE
+    assert (verdict.allowed, verdict.reason) == (allowed, expected)
 
 
 OWN = frozenset({HOSPITAL})

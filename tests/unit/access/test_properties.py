@@ -52,7 +52,7 @@ records = st.builds(
     persons,
     st.frozensets(st.sampled_from([Mode.BRIS_DE_GLACE, Mode.CENTRE_15])),
     st.sampled_from([None, PHYSICIAN, COLLEAGUE]),
-    st.sampled_from([None, PHYSICIAN]),
+    persons,
 )
 documents = st.builds(
     DocumentFacts,

@@ -10,7 +10,7 @@ from sceau.audit.facts import (
     AuditAct,
     Client,
     Coding,
-    Emergency,
+    Entered,
     Entity,
     EventFacts,
     Identifier,
@@ -106,14 +106,21 @@ EVENTS: dict[str, EventFacts] = {
         act=AuditAct.ISSUE_TOKEN,
         request=Request("POST", "/oauth/token", (_TOKEN_FORM + _DECLARED).encode()),
         purpose=None,
-        emergency=Emergency("bris_de_glace", UNTIL, f"Arrêt cardiaque de {INS}, aucun proche"),
+        entered=Entered("bris_de_glace", UNTIL, f"Arrêt cardiaque de {INS}, aucun proche"),
     ),
     "further token of an emergency": replace(
         _BASE,
         act=AuditAct.ISSUE_TOKEN,
         request=Request("POST", "/oauth/token", b"mode_acces=centre_15&declaration=AQcAAAAAaivm"),
         purpose=None,
-        emergency=Emergency("centre_15", UNTIL, declaration=EVENT_ID),
+        entered=Entered("centre_15", UNTIL, declaration=EVENT_ID),
+    ),
+    "token of a connexion secrète": replace(
+        _BASE,
+        act=AuditAct.ISSUE_TOKEN,
+        request=Request("POST", "/oauth/token", b"connexion_secrete=true"),
+        purpose=None,
+        entered=Entered("connexion_secrete"),
     ),
     "token revoked": replace(
         _NO_RECORD, act=AuditAct.REVOKE_TOKEN, request=Request("POST", "/oauth/revoke", b"token=eyJ.a.b")
@@ -198,6 +205,14 @@ EVENTS: dict[str, EventFacts] = {
     "search of consents": _search(
         replace(_BASE, user=PATIENT, structure=None), AuditAct.QUERY_CONSENTS, f"/fhir/Consent?patient={RECORD}"
     ),
+    "search of notices": _search(
+        replace(_BASE, user=PATIENT, structure=None), AuditAct.QUERY_NOTICES, "/fhir/Communication?sent=ge2026-03-01"
+    ),
+    "a structure's queue": _search(_NO_RECORD, AuditAct.QUERY_REVIEWS, "/fhir/Communication?status=in-progress"),
+    "figures of reviews": _search(
+        replace(_NO_RECORD, structure=None), AuditAct.COUNT_REVIEWS, "/ops/emergency-reviews?date=2026-03-01"
+    ),
+    "review": replace(_SOFTWARE, act=AuditAct.REVIEW, data=Entity(f"Communication/{RECORD}.{EVENT_ID}")),
 }
 """A success of every act, of every kind of caller that does it."""
 

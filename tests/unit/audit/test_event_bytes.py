@@ -11,7 +11,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from sceau.audit.balp import event_bytes
-from sceau.audit.facts import AuditAct, Entity, EventFacts, Identifier, Outcome, OwnAct, OwnFacts, RefusalCounts, User
+from sceau.audit.facts import (
+    AuditAct,
+    Entity,
+    EventFacts,
+    Identifier,
+    Outcome,
+    OwnAct,
+    OwnFacts,
+    RefusalCounts,
+    Structure,
+    User,
+)
 from sceau.audit.shapes import SHAPES
 from unit.audit.samples import (
     CLIENT,
@@ -323,3 +334,15 @@ def test_a_digest_has_32_bytes_and_a_reason_is_a_code() -> None:
         Entity(sha256=b"short")
     with pytest.raises(ValueError, match="code"):
         replace(COUNTS, counts={"not a code": 1})
+
+
+def test_every_act_has_a_sample_which_the_validator_judges() -> None:
+    assert {facts.act for facts in EVENTS.values()} == set(AuditAct)
+
+
+@pytest.mark.parametrize("act", ["retrieval", "token for a professional"])
+def test_a_structure_that_has_a_siret_is_named_whole(act: str) -> None:
+    """15 digits, like an INS: but no patient's, and without it nobody would know whose access it was."""
+    siret = Identifier("urn:oid:1.2.250.1.71.4.2.2", "338012345600012")
+    made = event_bytes(replace(EVENTS[act], structure=Structure(siret)), EVENT_ID)
+    assert siret.value.encode() in made

@@ -20,10 +20,22 @@ def test_the_bytes_are_frozen() -> None:
     assert commitment(OPENING, EVENT) == hashlib.sha256(OPENING + EVENT).digest() == COMMITTED
 
 
+def test_the_bytes_with_evidence_are_frozen() -> None:
+    """The commitment is to the event alone: a patient who checks it needs no evidence, and is shown none."""
+    whole = encode(OPENING, EVENT, b"evidence")
+    assert whole == b"\x02" + OPENING + bytes([0, 0, 0, len(EVENT)]) + EVENT + b"evidence"
+    assert decode(whole, COMMITTED) == (OPENING, EVENT, b"evidence")
+    for spoilt in (whole[:-8], whole[:33], whole[:36], b"\x02" + OPENING + b"\xff" * 4 + EVENT + b"evidence"):
+        with pytest.raises(EventDamaged):
+            decode(spoilt, COMMITTED)
+    with pytest.raises(ValueError, match="something"):
+        encode(OPENING, EVENT, b"")
+
+
 @given(opening=st.binary(min_size=OPENING_BYTES, max_size=OPENING_BYTES), event=st.binary(max_size=200))
 def test_what_is_encoded_decodes_under_its_commitment_only(opening: bytes, event: bytes) -> None:
     committed = commitment(opening, event)
-    assert decode(encode(opening, event), committed) == (opening, event)
+    assert decode(encode(opening, event), committed) == (opening, event, None)
     with pytest.raises(EventDamaged):
         decode(encode(opening, event + b" "), committed)
     with pytest.raises(EventDamaged):

@@ -75,6 +75,7 @@ def test_it_sweeps_once_and_prints_what_it_did(
         ["replay", "marks", "2", "1"],
         ["revocations", "1", "0"],
         ["documents", "0", "0"],
+        ["records", "0", "0", "deleted,", "and", "closed,", "since", "their", "time", "was", "over"],
         ["locks", "0", "0", "made", "longer,", "and", "long", "enough"],
     ]
     assert list(store.list("")) == [f"replay/{soon}/a"]

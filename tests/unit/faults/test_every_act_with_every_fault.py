@@ -20,16 +20,20 @@ import pytest
 from fakes.keys import Call as KeyCall, on_calls as on_key_calls
 from fakes.objects import Call, Fault, on_calls
 from fixtures.inprocess import Process, Response, Session, World, chalicefile
+from sceau.audit.accesses import declared
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument, SampleFolder, sample_document
+from sceau.cli.body_own import own_document
 from sceau.cli.documents import DOMINIQUE
+from sceau.cli.people import HOSPITAL
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
-from sceau.identity.client import TokenNotGiven
+from sceau.identity.client import Emergency, TokenNotGiven
 from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole, state
 
 WHEN = datetime(2026, 2, 1, 9, tzinfo=UTC)
+BROKEN = Emergency("bris_de_glace", "Inconscient", unable_to_consent=True, immediate_risk=True)
 Counted = Callable[[int], None]
 
 
@@ -88,6 +92,8 @@ def _known(session: Session) -> dict[str, Any]:
         "fhir": next(f"{dossier.record_id}.{row.id}" for row in rows if row.document.form == "Bundle"),
         "set": f"{dossier.record_id}.{rows[0].submission_set}",
         "folder": next(f"{dossier.record_id}.{one.id}" for one in dossier.sets.rows() if one.kind == "folder"),
+        "opening": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'opening')}",
+        "proposal": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'medecin_traitant')}",
         "grant": f"{dossier.record_id}.{next(c.id for c in dossier.head.consents if c.kind == 'grant')}",
     }
 
@@ -113,10 +119,42 @@ def withdraw(session: Session) -> Response:
     return session.request("PUT", f"/fhir/Consent/{_known(session)['grant']}", body)
 
 
+def reviewing(session: Session) -> Response:
+    """The emergency access of the state was reviewed: an event says so, and no version of the record."""
+    whole = read_whole(session.process.world)
+    dossier = whole.the_record()
+    assert dossier is not None
+    (own,) = (said.event for event in whole.events.values() if (said := declared(event)) is not None)
+    return session.request("POST", f"/fhir/Communication/{dossier.record_id}.{own}/$review")
+
+
+def decision(kind: Any, person: str | None, **more: Any) -> Callable[[Session], Response]:
+    body = bodies.consent_decision(DOMINIQUE, kind, AUTHORS[person] if person else None, **more)
+    return lambda session: session.request("POST", "/fhir/Consent", body)
+
+
+def accept(session: Session) -> Response:
+    body = bodies.consent_decision(DOMINIQUE, "medecin_traitant", AUTHORS["general_practitioner"], status="active")
+    return session.request("PUT", f"/fhir/Consent/{_known(session)['proposal']}", body)
+
+
+def close(session: Session) -> Response:
+    body = bodies.consent_life(DOMINIQUE, active=False, reason="Départ")
+    return session.request("PUT", f"/fhir/Consent/{_known(session)['opening']}", body)
+
+
+DIRECTIVES = codes.document_type(codes.TRE_A05, "EXPPAT_3")
+assert DIRECTIVES is not None
+OWN = own_document(
+    DOMINIQUE, DIRECTIVES, "Mes volontés.", when=WHEN, unique_id="urn:oid:2.25.7777", title="Directives anticipées"
+)
+
 PATIENT = f"{DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
 URI, FIRST = "urn:ietf:rfc:3986", "urn:oid:2.25.1001"
 UNIQUE_ID = f"{URI}|{FIRST}"
 SEARCH = f"/fhir/DocumentReference?patient.identifier={PATIENT}"
+
+OFFICERS = f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}&date=ge2026-03-01"
 
 _MASKED = {"coding": [{"system": codes.TRE_A07, "code": "MASQUE_PS"}]}
 MASKING = [{"op": "replace", "path": "/securityLabel/0", "value": _MASKED}]
@@ -134,6 +172,12 @@ ACTS = {
     ),
     "withdraw": Act("patient", withdraw, "full", True),
     "consents": Act("patient", get("/fhir/Consent"), "full", False),
+    "block": Act("patient", decision("block", "radiologist"), "full", True, (201, 200)),
+    "oppose": Act("patient", decision("opposition", None, mode="bris_de_glace"), "full", True, (201, 200)),
+    "name a doctor": Act("patient", decision("medecin_traitant", "radiologist"), "full", True, (201, 200)),
+    "accept": Act("general-practitioner", accept, "full", True),
+    "close": Act("patient", close, "full", True),
+    "deposit of one's own": Act("patient", post("/fhir/DocumentReference", OWN), "full", True, (201,)),
     "publish three": Act("laboratory", post("/fhir", bundle(100, 3)), "full", True),
     "publish simplified": Act(
         "laboratory",
@@ -175,6 +219,11 @@ ACTS = {
     "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
     "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
     "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
+    "notices": Act("patient", get("/fhir/Communication"), "full", False),
+    "review": Act("reviewer", reviewing, "emergency", False),
+    "figures": Act("operations", get("/ops/emergency-reviews"), "emergency", False),
+    "prove trace": Act("patient", get("/fhir/AuditEvent/{event}/$proof", Accept="text/plain"), "full", False),
+    "extract traces": Act("security-officer", get(f"/fhir/AuditEvent?{OFFICERS}&_format=text/csv"), "full", False),
     "refused": Act("other-physician", get(SEARCH), "full", False, (403,)),
 }
 
@@ -199,15 +248,23 @@ def base(name: str) -> World:
     """The state on which an act is tried. Made once; every case works on a copy."""
     world = World.new()
     process = Process(world)
-    if name == "full":
+    if name in ("full", "emergency"):
         steps = (
             ("insurer", "/fhir/Consent", bodies.consent_opening(DOMINIQUE)),
             ("patient", "/fhir/Consent", bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])),
+            (
+                "patient",
+                "/fhir/Consent",
+                bodies.consent_decision(DOMINIQUE, "medecin_traitant", AUTHORS["general_practitioner"]),
+            ),
             ("laboratory", "/fhir", bundle(1, 2, (folder(1, 1),))),
             ("laboratory", "/fhir", fhir_bundle()),
         )
         for actor, path, body in steps:
             assert process.session(actor).request("POST", path, body).status in (200, 201)
+        if name == "emergency":
+            process.session("emergency-physician", entering=BROKEN)
+        world.seal()
     else:
         process.session("insurer")  # the first start made the pseudonym key
     return world

@@ -40,12 +40,12 @@ from sceau.fhir.resources import (
     etag,
     etag_matches,
     last_modified,
-    searchset,
     submission_set,
     technical_identifier,
     transaction_response,
 )
 from sceau.fhir.rules import IS_ARCHIVED
+from sceau.fhir.searchset import searchset
 from sceau.fhir.submission import Submission
 from sceau.records.ids import document_id, entry_uuid
 from sceau_schemas.dossier import DossierHead, EntryVersion, StoredCoding, StoredIdentifier

@@ -193,6 +193,9 @@ class FakeAuthenticator:
             raise ResourceRefusal("invalid_token", Reason.TOKEN, "not a token of ours", nonce="nonce-0")
         return caller
 
+    def evidence(self, request: Request, now: datetime) -> bytes:
+        return f"sent by {request.header('authorization')}".encode()
+
     def response_headers(self, request: Request, now: datetime) -> Mapping[str, str]:
         if isinstance(self.nonce, Exception):
             raise self.nonce

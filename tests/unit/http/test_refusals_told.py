@@ -18,6 +18,7 @@ DENIALS = [reason for reason in Reason if reason.value.startswith("denied.")]
 HIDDEN = {
     Reason.DENIED_MASKED,
     Reason.DENIED_DELETED,
+    Reason.DENIED_FALLEN_OUT,
     Reason.DENIED_INVISIBLE,
     Reason.DENIED_REPRESENTATIVES,
     Reason.DENIED_MATRIX,
@@ -30,6 +31,7 @@ UNPROCESSABLE = {
     Reason.DENIED_LABELS_TOGETHER,
     Reason.DENIED_NOT_MINOR,
     Reason.DENIED_SECRET,
+    Reason.DENIED_OPPOSED_ACT,
     Reason.DENIED_REHIDING,
 }
 

@@ -19,7 +19,7 @@ from sceau.audit.ids import EVENTS_PREFIX, NO_RECORD, event_time, parse_event_na
 from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.places import DATED, LOG, TILES
 from sceau.audit.log.tiles import parse_path
-from sceau.audit.retention import AHEAD, due_end, lock_end
+from sceau.audit.retention import AHEAD, clocks_agree, due_end, lock_end
 from sceau.objects.errors import ObjectAbsent, ObjectChanged, ObjectLocked, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore, check_name
 
@@ -81,7 +81,7 @@ class Locks:
         """Everything that is written once and locked, after `after`, in the order of names."""
         for prefix in PREFIXES:
             for name in self._store.list(prefix, after=after):
-                if prefix != TILES or _is_full(name):
+                if prefix != TILES or is_full_tile(name):
                     yield name
 
     def term(self, name: str) -> Term | None:
@@ -138,10 +138,14 @@ class LockKeeper:
     def run(self, until: datetime) -> LocksTally:
         """Go on with the pass until it ends, or `until` is reached. A pass begins a day after the last one ended.
 
-        A listing that fails ends the run; a lock that can't be looked at or made longer waits for the next pass.
+        A listing that fails ends the run; a lock that can't be looked at or made longer waits for the next pass. While
+        our clock and the store's are more than a minute apart none is: too long a lock can't be taken back.
         """
         tally = LocksTally()
         try:
+            if not clocks_agree(self._clock(), self._store.time()):
+                tally.failed += 1
+                return tally
             after, ended, tag = self._place()
             if not after and self._clock() - ended < REST:
                 tally.finished = True
@@ -212,7 +216,8 @@ class LockKeeper:
             self._store.replace(PLACE, data, expected=tag)
 
 
-def _is_full(name: str) -> bool:
+def is_full_tile(name: str) -> bool:
+    """Whether this is the name of a tile that never changes again: such are locked."""
     try:
         return parse_path(name.removeprefix(LOG)).full
     except ValueError:

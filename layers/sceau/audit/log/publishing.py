@@ -68,7 +68,7 @@ class Publisher:
         unlocked = self._check(state, growth)
         known = self._names_of(batch) if names is None else names
         self._index(state.size, known)
-        self._announce(Checkpoint(state.origin, growth.edge.size, growth.root), batch, signer)
+        unlocked += self._announce(Checkpoint(state.origin, growth.edge.size, growth.root), batch, signer)
         return Published(growth, known, unlocked)
 
     def _write(self, tile: Tile, data: bytes) -> None:
@@ -107,9 +107,12 @@ class Publisher:
         again = grow(state.edge, entries_in(found, state.size))
         if (again.root, again.written) != (growth.root, growth.written):
             raise LogDamaged("what was written does not lead to the root that was fixed")
+        return self._count_short([tile_name(tile) for tile in growth.written if tile.full])
+
+    def _count_short(self, names: Sequence[str]) -> int:
+        """Read back the locks of these, which are the log's own, and count those that end before they may."""
         due = due_end(None, self._clock(), self._retention, lives=True)
-        ends = self._pool.map(self._store.locked_until, [tile_name(tile) for tile in growth.written if tile.full])
-        return sum(end is None or end < due for end in ends)
+        return sum(end is None or end < due for end in self._pool.map(self._store.locked_until, names))
 
     def _read(self, name: str) -> bytes:
         try:
@@ -144,8 +147,11 @@ class Publisher:
             except ObjectExists:
                 continue
 
-    def _announce(self, checkpoint: Checkpoint, batch: Batch, signer: LogSigner) -> None:
-        """Sign, keep the dated copy, and show that copy as the newest. Of two that sign at once, one copy counts."""
+    def _announce(self, checkpoint: Checkpoint, batch: Batch, signer: LogSigner) -> int:
+        """Sign, keep the dated copy, and show that copy as the newest. Of two that sign at once, one copy counts.
+
+        Returns 1 when the copy's lock is too short, else 0.
+        """
         note = signer.sign(checkpoint.text())
         name = dated_name(batch.date, checkpoint.size)
         try:
@@ -159,6 +165,7 @@ class Publisher:
             require_own(note, checkpoint, signer)
         if not any(self._shown(checkpoint, note, signer) for _ in range(ATTEMPTS)):
             raise LogUnavailable("the newest checkpoint can't be shown: something keeps its place")
+        return self._count_short((name,))
 
     def _shown(self, checkpoint: Checkpoint, note: bytes, signer: LogSigner) -> bool:
         """Whether the newest checkpoint is this one, or a larger one of ours."""

@@ -12,6 +12,7 @@ class Report:
     What somebody must look at: `unread` events whose objects the store did not give (tried again by each run),
     `vanished` ones that it lists and does not have, `unlocked` objects whose lock is shorter than it must be, `strays`:
     names below `journal/events/` that no event has. `ahead`: there are events whose time is yet to come.
+    `waited_seconds`: how long the oldest of the new events had waited when the run found it.
     `looked_back`: events that reconciliation looked for. `finished`: nothing was left for lack of time, or to another
     run that was at work.
     """
@@ -20,6 +21,7 @@ class Report:
     batches: int = 0
     size: int = 0
     late: int = 0
+    waited_seconds: int = 0
     looked_back: int = 0
     unread: int = 0
     vanished: int = 0

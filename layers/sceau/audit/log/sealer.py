@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Final
 
+from sceau.audit.ids import event_time, parse_event_name
 from sceau.audit.log.errors import ClockRefused, LogUnavailable
 from sceau.audit.log.gathering import WINDOW, EventSource, Gathered, minute_in
 from sceau.audit.log.growth import grow
@@ -119,6 +120,9 @@ class _Run:
             self._finish(self.state.batch, None)
         names = self._source.new_names(self.state, self._log, self._report)
         while chunk := list(islice(names, most)):
+            if not self._report.waited_seconds:
+                oldest = event_time(parse_event_name(chunk[0])[1])
+                self._report.waited_seconds = max(0, int((self._clock() - oldest).total_seconds()))
             gathered = self._source.gather(chunk, self._report)
             if gathered:
                 self._seal(gathered)

@@ -11,6 +11,7 @@ from typing import Final
 
 from lxml import etree
 
+from sceau.cli.samples.people import AUTHORS, STRUCTURES
 from sceau.cli.samples.xml import element, loinc, section, table
 
 # Each: code of LOINC, label, value, unit (UCUM), bounds of the reference range.
@@ -111,11 +112,12 @@ def care_history(when: datetime) -> list[etree._Element]:
     """The insurer's care history: what was reimbursed in the last 24 months."""
     care = [(when - timedelta(days=30 * n), label) for n, label in enumerate(("Consultation", "Radiographie", "Soins"))]
     rows = [(f"{day:%d/%m/%Y}", label) for day, label in care]
+    entries = [_reimbursed(day, label) for day, label in care]
     notice = "Données de remboursement d'exemple, sans valeur."
     return [
         section("55112-7", "Usage et responsabilités", notice),
         section("10160-0", "Médicaments", "Paracétamol.", _medication("N02BE01", "Paracétamol", when)),
-        section("46240-8", "Soins médicaux et dentaires", table(("Date", "Soin"), rows)),
+        section("46240-8", "Soins médicaux et dentaires", table(("Date", "Soin"), rows), *entries),
     ]
 
 
@@ -124,6 +126,29 @@ def _reference_range(unit: str, low: str, high: str) -> etree._Element:
         "value", element("low", value=low, unit=unit), element("high", value=high, unit=unit), xsi_type="IVL_PQ"
     )
     return element("referenceRange", element("observationRange", values), typeCode="REFV")
+
+
+def _reimbursed(day: datetime, label: str) -> etree._Element:
+    """An act in the insurer's words: the day, and who did it."""
+    author, structure = AUTHORS["general_practitioner"], STRUCTURES["practice"]
+    organization = element(
+        "representedOrganization",
+        element("id", root="1.2.250.1.71.4.2.2", extension=structure.identifier),
+        element("name", structure.name),
+    )
+    doer = element(
+        "assignedEntity", element("id", root="1.2.250.1.71.4.2.1", extension=author.identifier), organization
+    )
+    act = element(
+        "procedure",
+        element("code", element("originalText", label), nullFlavor="UNK"),
+        element("statusCode", code="completed"),
+        element("effectiveTime", value=f"{day:%Y%m%d}"),
+        element("performer", doer),
+        classCode="PROC",
+        moodCode="EVN",
+    )
+    return element("entry", act, typeCode="DRIV")
 
 
 def _act(code: str, label: str, when: datetime) -> etree._Element:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 
 from lxml import etree
 
+from sceau.access.clocks import months_before
 from sceau.cli.samples import bodies
 from sceau.cli.samples.bodies import timestamp
 from sceau.cli.samples.pdf import make_pdf
@@ -36,7 +37,7 @@ _GENDERS: Final = {"F": "Féminin", "M": "Masculin"}
 class Kind:
     """A kind of sample: its type (OID and code), title, level, and the format (OID and code) its entry should declare.
 
-    `sections` makes the body of a level 3; a level 1 carries a PDF.
+    `sections` makes the body of a level 3; a level 1 carries a PDF. `months`: how far back it tells of care.
     """
 
     type_oid: str
@@ -45,6 +46,7 @@ class Kind:
     format_oid: str
     format_code: str
     sections: Callable[[datetime], list[etree._Element]] | None = None
+    months: int = 0
 
     @property
     def level(self) -> Literal[1, 3]:
@@ -96,7 +98,13 @@ KINDS: Final = MappingProxyType(
         ),
         "psychiatric-synthesis-pdf": Kind(_LOINC, "68599-0", "Synthèse psychiatrique", _TRE_A11, _PDF_FORMAT),
         "care-history": Kind(
-            _TRE_A05, "REMB", "Historique des remboursements", _TRE_A06, "urn:asip:ci-sis:hr:2019", bodies.care_history
+            _TRE_A05,
+            "REMB",
+            "Historique des remboursements",
+            _TRE_A06,
+            "urn:asip:ci-sis:hr:2019",
+            bodies.care_history,
+            months=24,
         ),
     }
 )
@@ -253,7 +261,8 @@ def _documentation_of(kind: Kind, author: Author, structure: Structure, when: da
         element("assignedEntity", element("id", root=_PS, extension=author.identifier), organization),
         typeCode="PRF",
     )
-    period = element("effectiveTime", element("low", value=timestamp(when)), element("high", value=timestamp(when)))
+    first = datetime.combine(months_before(when.date(), kind.months), when.timetz())
+    period = element("effectiveTime", element("low", value=timestamp(first)), element("high", value=timestamp(when)))
     event = element(
         "serviceEvent", _coded("code", kind.type_oid, kind.type_code, kind.document_type.label), period, performer
     )

@@ -14,7 +14,7 @@ from sceau.objects.s3.calls import Calls, Refused
 from sceau.objects.s3.client import Connection, make_client
 from sceau.objects.s3.store import S3Store
 from sceau_schemas import soil
-from sceau_schemas.stores import LOCKED_PREFIXES, S3StoreSpec
+from sceau_schemas.stores import LOCKED_PREFIXES, S3Place
 
 _LOCK: Final = timedelta(minutes=1)
 _EVENTS: Final = "journal/events/"
@@ -32,7 +32,7 @@ class Buckets:
     random_fraction: Callable[[], float]
 
     @property
-    def spec(self) -> S3StoreSpec:
+    def spec(self) -> S3Place:
         """The stage's declaration."""
         return self.connection.spec
 

@@ -16,7 +16,7 @@ from botocore.client import Config
 from botocore.exceptions import BotoCoreError
 
 from sceau.objects.errors import ObjectStoreUnavailable
-from sceau_schemas.stores import S3StoreSpec
+from sceau_schemas.stores import S3Place
 
 CONNECT_SECONDS = 2.0
 """For a connection with TLS. The last attempt may pass the caller's deadline by so much."""
@@ -31,7 +31,7 @@ class Connection:
     `connections`: kept open and used again; as many as there are threads that ask.
     """
 
-    spec: S3StoreSpec
+    spec: S3Place
     base: Path
     connections: int
 
@@ -91,7 +91,7 @@ def _descriptions() -> Any:
 class _Guard:
     """Whatever an answer, an environment variable or a file says: requests go to the declared host or nowhere."""
 
-    def __init__(self, spec: S3StoreSpec) -> None:
+    def __init__(self, spec: S3Place) -> None:
         parts = urlsplit(spec.origin)
         self._port = parts.port or 443
         names = {spec.host_name}

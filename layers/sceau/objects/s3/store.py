@@ -22,7 +22,7 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, StoredObject, Version, check_name
+from sceau.objects.ports import Kept, Listed, StoredObject, Version, check_name
 from sceau.objects.s3.answers import (
     BESIDE,
     MAY_BE_LOCKED,
@@ -142,7 +142,16 @@ class S3Store:
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `ImmutableObjects.list`. One page of 1,000 names at a time, each from behind the last name seen."""
-        return merge(*(self._names(owner, start, after) for owner, start in self._naming.parts(prefix)))
+        return (name for name, _ in self._listed(prefix, after))
+
+    def entries(self, prefix: str, *, after: str = "") -> Iterator[Listed]:
+        """See `Listings.entries`: a listing of S3 has it all."""
+        for name, found in self._listed(prefix, after):
+            yield Listed(name, tag_of(found), found["LastModified"].astimezone(UTC))
+
+    def _listed(self, prefix: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        parts = (self._entries(owner, start, after) for owner, start in self._naming.parts(prefix))
+        return merge(*parts, key=lambda one: one[0])
 
     def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
         """See `ImmutableObjects.versions`."""
@@ -273,8 +282,8 @@ class S3Store:
         except Refused as refused:
             raise self._unexpected(name, refused) from None
 
-    def _names(self, owner: str, prefix: str, after: str) -> Iterator[str]:
-        """The names that begin with `prefix`, as far as no longer declared prefix than `owner` has them."""
+    def _entries(self, owner: str, prefix: str, after: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What S3 lists, by name: what begins with `prefix`, as far as no longer declared prefix has it."""
         bucket, position, begin = self._naming.bucket_of(owner), after, asked(prefix)
         while True:
             start = {"StartAfter": position} if position else {}
@@ -287,7 +296,7 @@ class S3Store:
             for found in page.get("Contents", ()):
                 position = found["Key"]
                 if position > after and position.startswith(prefix) and self._naming.is_own(owner, position):
-                    yield position
+                    yield position, found
             if not page.get("IsTruncated") or not page.get("Contents"):
                 return
 

@@ -153,6 +153,21 @@ def test_a_lock_that_can_not_be_made_longer_keeps_no_other_from_it(stand: LogSta
     assert list(locks(stand).too_short(Inline())) == []
 
 
+@pytest.mark.parametrize("off", [timedelta(seconds=61), timedelta(days=-1), 365 * DAY])
+def test_a_clock_that_is_not_the_store_s_makes_no_lock_longer(
+    stand: LogStand, monkeypatch: pytest.MonkeyPatch, off: timedelta
+) -> None:
+    """A year ahead, it would lock everything for a year too long, and nobody could take that back."""
+    stand.clock.advance(100 * DAY)
+    before, there = ends(stand), stand.clock()
+    monkeypatch.setattr(stand.memory, "time", lambda: there - off)
+    tally = run(stand)
+    assert (tally.looked, tally.extended, tally.failed, tally.finished) == (0, 0, 1, False)
+    assert ends(stand) == before
+    monkeypatch.setattr(stand.memory, "time", lambda: there + MINUTE)
+    assert run(stand).extended > 0
+
+
 def test_a_listing_that_fails_ends_the_run_and_the_next_one_goes_on(stand: LogStand) -> None:
     stand.clock.advance(AHEAD)
     stand.store.faults = on(StoreOperation.LIST, EVENTS_PREFIX)

@@ -15,7 +15,7 @@ from sceau.audit.log.entries import NO_COMMITMENT, decode_entry, name_digest
 from sceau.audit.log.errors import ClockRefused
 from sceau.audit.log.gathering import WINDOW
 from sceau.audit.log.growth import grow
-from sceau.audit.log.places import DATED, LOG, PENDING, RECONCILIATION, RECORDS, parse_index
+from sceau.audit.log.places import DATED, LOG, PENDING, RECONCILIATION, RECORDS, TILES, parse_index
 from sceau.audit.log.reading import LogReader
 from sceau.audit.log.state import decode_state
 from sceau.audit.retention import AHEAD
@@ -144,7 +144,7 @@ def test_a_batch_costs_the_calls_that_the_architecture_page_says(stand: LogStand
     partial = len(growth.written) - full
     unchanged = len({tile for tile, _ in edge.partial()} & set(growth.written))
     of_run, of_window = 6, old // 256
-    assert len(stand.store.calls) - stores == 3 * new + 3 * full + 2 * partial + unchanged + 6 + of_run + of_window
+    assert len(stand.store.calls) - stores == 3 * new + 3 * full + 2 * partial + unchanged + 7 + of_run + of_window
     assert len(stand.keys.calls) - keys == 2 + 2
 
 
@@ -341,6 +341,17 @@ def test_an_event_whose_lock_is_too_short_is_logged_and_told(stand: LogStand) ->
     said = {finding.place: finding.what for finding in stand.verify().findings}
     assert "is locked until" in said[others[0]]
     assert said[others[1]] == "is not locked"
+
+
+@pytest.mark.parametrize("kind", [TILES, DATED])
+def test_a_lock_of_the_log_s_own_that_the_store_did_not_keep_is_told(
+    stand: LogStand, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each lock is read back: a store that says it wrote one, and did not, is seen by the run that wrote it."""
+    stand.append(256, apart=timedelta(milliseconds=10))
+    known = stand.memory.locked_until
+    monkeypatch.setattr(stand.memory, "locked_until", lambda name: None if name.startswith(kind) else known(name))
+    assert stand.seal().alarms == {"unlocked": 2 if kind == TILES else 1}  # a bundle, and a tile of its hashes
 
 
 def test_one_event_that_can_not_be_read_does_not_keep_the_others_waiting(stand: LogStand) -> None:

@@ -1,0 +1,52 @@
+"""The period that a query asks for, by its date parameter; the bounds that keep a query from costing everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sceau.fhir.outcome import bad_request, unprocessable
+from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
+
+LONGEST_PERIOD = timedelta(days=31)
+"""Longest period of one query: until the log's index exists, events are found by listing the stage's days."""
+
+
+def period(
+    name: str, values: Sequence[str], now: datetime, *, usual: timedelta | None = None
+) -> tuple[datetime, datetime]:
+    """The period that the values of the parameter `name` bound, from its first to behind its last millisecond.
+
+    `usual`: how far back it begins when nothing says so; None: it must be said. Raises FhirError.
+    """
+    low, high = -1, LAST_MILLISECOND
+    for value in values:
+        try:
+            bound = parse_bound(value, now=now)
+        except (ValueError, OverflowError):
+            text = f"{name}: expected a date or dateTime with a prefix such as ge or lt"
+            raise bad_request(text, name) from None
+        match bound.prefix:
+            case "eq":
+                low, high = max(low, bound.low), min(high, bound.high)
+            case "ge":
+                low = max(low, bound.low)
+            case "gt" | "sa":
+                low = max(low, bound.high + 1)
+            case "le":
+                high = min(high, bound.high)
+            case "lt" | "eb":
+                high = min(high, bound.low - 1)
+            case _:
+                raise bad_request(f"{name}: takes eq, ge, gt, sa, le, lt and eb here", name)
+    # No event is of the future; the clocks of two processes may differ by a moment.
+    soon = millis(now) + 1000
+    if low < 0 and usual is not None:
+        low = max(min(high + 1, soon) - usual // timedelta(milliseconds=1), 0)
+    if low < 0:
+        raise unprocessable(f"{name}: a period with a beginning is required, such as {name}=ge2026-11-01", name)
+    start = EPOCH + timedelta(milliseconds=min(low, soon))
+    end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
+    if end - start > LONGEST_PERIOD:
+        raise unprocessable(f"{name}: a period has at most {LONGEST_PERIOD.days} days", name)
+    return start, max(start, end)

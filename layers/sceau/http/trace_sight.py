@@ -1,0 +1,84 @@
+"""Which events of a record its reader may see: the same decision as on documents, and no way round it.
+
+An event about a document that the reader can't see is not shown at all: its bytes are what was committed to, so nothing
+can be taken out of it. It is shown once the document may be. The event of a submission with several documents waits for
+the last of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Collection, Iterator
+from typing import Final
+from urllib.parse import parse_qsl
+
+from sceau.access.model import Actor, ActorKind
+from sceau.audit.accesses import is_secret
+from sceau.records.ids import entry_uuid, split_document_id
+from sceau_schemas.audit import AuditEvent
+from sceau_schemas.dossier import EntryRow
+
+_SECRET_REQUEST: Final = ("connexion_secrete", "true")
+
+
+class TraceSight:
+    """What `actor` may see of a record's events. `hidden`: the entries that it can't see."""
+
+    def __init__(self, actor: Actor, hidden: Collection[EntryRow]) -> None:
+        self._hidden = frozenset(row.id for row in hidden)
+        self._named = frozenset(name for row in hidden for name in _names(row))
+        self._keeps_secrets = actor.kind is ActorKind.REPRESENTATIVE
+
+    def __call__(self, event: AuditEvent) -> bool:
+        """Whether an event is shown."""
+        if self._keeps_secrets and _is_secret(event):
+            return False
+        return not any(self._tells(entity.what.reference if entity.what else None) for entity in event.entity) and not (
+            self._named and any(self._asks_for(value) for value in _values_asked(event))
+        )
+
+    def _tells(self, reference: str | None) -> bool:
+        """Whether a reference is to a hidden document (its entry, or its bytes)."""
+        pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
+        return pair is not None and pair[1] in self._hidden
+
+    def _asks_for(self, value: str) -> bool:
+        """Whether a search named a hidden document: by identifier, entryUUID, or id."""
+        for token in value.split(","):
+            name = token.rpartition("|")[2].rpartition("/")[2]
+            pair = split_document_id(name)
+            if name in self._named or (pair is not None and pair[1] in self._hidden):
+                return True
+        return False
+
+
+def _names(row: EntryRow) -> Iterator[str]:
+    yield f"urn:uuid:{entry_uuid(row.id)}"
+    for identifier in row.identifiers:
+        yield identifier.value.rpartition("/")[2]
+
+
+def _is_secret(event: AuditEvent) -> bool:
+    """Whether it was done in a connexion secrète, or a token for one was asked for."""
+    return is_secret(event) or any(_SECRET_REQUEST in _pairs(text) for text in _requests(event))
+
+
+def _values_asked(event: AuditEvent) -> Iterator[str]:
+    for text in _requests(event):
+        yield from (value for _, value in _pairs(text))
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """The parameters of a kept request: of its query string, and of its form, below an empty line."""
+    first, _, form = text.partition("\n\n")
+    return parse_qsl(first.partition("?")[2], keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
+
+
+def _requests(event: AuditEvent) -> Iterator[str]:
+    for entity in event.entity:
+        if entity.query is not None:
+            try:
+                yield base64.b64decode(entity.query).decode("utf-8", "replace")
+            except binascii.Error:
+                continue  # no request of ours: what it says, nobody can read

@@ -1,0 +1,91 @@
+"""`sceau backup verify`: every object of a backup against its digest. No key is needed, and none is used."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from sceau.objects.errors import ObjectAbsent, ObjectStoreUnavailable
+from sceau.objects.ports import ObjectStore
+from sceau.objects.scoped import covers
+from sceau.records.backup.copying import DOSSIERS
+from sceau.records.backup.format import MARKER, OBJECTS, RUNS, Copy, RunEnd, sha256_of
+from sceau.records.backup.manifests import Manifests, require_backup
+from sceau.records.backup.state import state_of
+from sceau.records.dossier import split_object
+from sceau.records.errors import RecordDamaged
+
+_STEP: Final = 1024
+
+
+@dataclass(slots=True)
+class Verified:
+    """What a verification found. `findings`: sentences, each of which names an object. `stray`: objects that no
+    manifest names, as a run leaves them that died; harmless."""
+
+    stage: str = ""
+    contents: int = 0
+    bytes: int = 0
+    present: int = 0
+    stray: int = 0
+    last: RunEnd | None = None
+    digest: str | None = None
+    findings: list[str] = field(default_factory=list)
+
+
+def verify_backup(store: ObjectStore, pool: Executor, *, expected: str | None = None) -> Verified:
+    """Read everything and compare it. `expected`: the digest of a run's end, kept elsewhere: it must be in the chain.
+
+    Raises BackupRefused when there is no backup; ObjectStoreUnavailable.
+    """
+    found = Verified(require_backup(store))
+    manifests = Manifests(store)
+    copies = list(manifests.copies())
+    found.findings += manifests.problems
+    found.last, found.digest = manifests.last, manifests.last_digest
+    if expected is not None and expected not in manifests.digests:
+        found.findings.append(f"no run ended with the digest {expected}: runs were taken away, or are others")
+    state = state_of(copies)
+    found.present = len(state)
+    wanted = {copy.object_name: copy for copy in copies if copy.sha256 is not None}
+    names = iter(wanted.values())
+    while some := list(islice(names, _STEP)):
+        for copy, data in zip(some, pool.map(lambda one: _read(store, one), some), strict=True):
+            if isinstance(data, str):
+                found.findings.append(data)
+                continue
+            found.contents += 1
+            found.bytes += copy.size
+            if covers(DOSSIERS, copy.name) and state.get(copy.name) is copy:
+                found.findings += _unlisted(copy, data, state)
+    found.stray = sum(name not in wanted for name in store.list(OBJECTS))
+    found.findings += [
+        f"{name} is nothing of a backup"
+        for name in store.list("")
+        if name != MARKER and not name.startswith((OBJECTS, RUNS))
+    ]
+    return found
+
+
+def _read(store: ObjectStore, copy: Copy) -> bytes | str:
+    """A content, of which a document's is not kept; or a sentence on what is wrong with it."""
+    try:
+        data = store.read(copy.object_name).data
+    except ObjectAbsent:
+        return f"{copy.object_name} is missing"
+    except ObjectStoreUnavailable as error:
+        return f"{copy.object_name} can't be read: {error}"
+    if len(data) != copy.size or sha256_of(data) != copy.sha256:
+        return f"{copy.object_name} was altered"
+    return data if covers(DOSSIERS, copy.name) else b""
+
+
+def _unlisted(copy: Copy, data: bytes, state: dict[str, Copy]) -> list[str]:
+    """What a present dossier lists, and the backup does not hold."""
+    try:
+        names = split_object(data)[1]
+    except RecordDamaged:
+        return [f"{copy.name} was damaged already when it was copied"]
+    return [f"{name}, which {copy.name} lists, is not in the backup" for name in names if name not in state]
