@@ -19,7 +19,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: mutants s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 torture: $(VENV)/.dev ## kill the service KILLS times (300) under load, its sealer too; nothing may be without a trace
 	@SCEAU_TORTURE_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow tests/journeys/test_torture.py
 
+mutants: $(VENV)/.mutants ## change the rules of access in small ways and see whether their tests notice (minutes)
+	@$(BIN)/python tests/mutants/run.py
+
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
 
@@ -113,7 +116,7 @@ lock-base: $(VENV)/.dev ## take the newest of Debian's packages into iac/packagi
 	@$(BIN)/python -m iac.packaging lock-base
 
 lock: $(VENV)/.dev ## resolve requirements/*.in into locked files with hashes
-	@for kind in runtime dev fuzz clients package; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+	@for kind in runtime dev fuzz clients package mutants; do $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header requirements/$$kind.in -o requirements/$$kind.txt; done
 
 clean: ## remove what was built (the local stage in .local stays)
@@ -133,6 +136,10 @@ $(VENV)/.dev: requirements/dev.txt | $(VENV)/bin/python
 
 $(VENV)/.fuzz: requirements/fuzz.txt | $(VENV)/bin/python
 	@$(call install,fuzz)
+	@touch $(VENV)/.runtime $(VENV)/.dev
+
+$(VENV)/.mutants: requirements/mutants.txt | $(VENV)/bin/python
+	@$(call install,mutants)
 	@touch $(VENV)/.runtime $(VENV)/.dev
 
 $(VENV)/.package: requirements/package.txt | $(VENV)/bin/python

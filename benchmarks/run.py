@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.backup import backup
 from benchmarks.calls import calls
+from benchmarks.deciding import deciding
 from benchmarks.figures import Figures
 from benchmarks.https import OverHttps
 from benchmarks.logs import sealing_large_log, sealing_log, sealing_shares
@@ -20,6 +21,7 @@ from benchmarks.sealing import sealing
 from benchmarks.stage import ROOT, STAGE, served_stage
 from benchmarks.starts import starts
 from benchmarks.traces import traces_among_many
+from benchmarks.wraps import wraps
 
 Part = Callable[[Figures], None]
 
@@ -29,7 +31,14 @@ SERVED: dict[str, Callable[[OverHttps], None]] = {
     "search": OverHttps.search,
     "sizes": OverHttps.sizes,
 }
-ALONE: dict[str, Part] = {"calls": calls, "starts": starts, "sealing": sealing, "log": sealing_log}
+ALONE: dict[str, Part] = {
+    "calls": calls,
+    "decide": deciding,
+    "starts": starts,
+    "sealing": sealing,
+    "log": sealing_log,
+    "wraps": wraps,
+}
 LARGE: dict[str, Part] = {"log-large": sealing_large_log, "backup": backup, "traces-large": traces_among_many}
 """What takes long: measured when it is named."""
 

@@ -19,6 +19,7 @@ ACTIONS: Final = {
     KeyOperation.UNWRAP: ["kms:Decrypt"],
     KeyOperation.SIGN: ["kms:Sign"],
     KeyOperation.PUBLIC: ["kms:GetPublicKey"],
+    KeyOperation.DESCRIBE: ["kms:DescribeKey", "kms:GetKeyRotationStatus"],
 }
 
 _ADMINISTRATION: Final = [
@@ -103,7 +104,7 @@ def _statements(names: Names, key: KeyName) -> Iterator[Json]:
                 "Principal": {"AWS": [names.role(right.role)]},
                 "Action": ACTIONS[right.operation],
                 "Resource": "*",
-                "Condition": _condition(names, right),
+                **_condition(names, right),
             }
 
 
@@ -117,8 +118,8 @@ def _condition(names: Names, right: KeyRight) -> Json:
         case KeyOperation.SIGN:
             wanted["kms:SigningAlgorithm"] = "ECDSA_SHA_256"
             wanted["kms:MessageType"] = "DIGEST"
-        case KeyOperation.PUBLIC:
+        case KeyOperation.PUBLIC | KeyOperation.DESCRIBE:
             pass
     if right.role in {function.name for function in names.deployment.functions}:
         wanted["aws:SourceVpce"] = ref(KEY_ENDPOINT)
-    return {"StringEquals": wanted}
+    return {"Condition": {"StringEquals": wanted}} if wanted else {}

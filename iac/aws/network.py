@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from iac.aws.keys import ACTIONS
 from iac.aws.names import Names
 from iac.aws.parts import Json, allow, attribute, camel, policy, ref, resource, tags, template
 
@@ -155,7 +156,7 @@ def _endpoints(names: Names) -> dict[str, Json]:
                         {
                             **allow(
                                 "OwnKeys",
-                                ["kms:Encrypt", "kms:Decrypt", "kms:Sign", "kms:GetPublicKey", "kms:DescribeKey"],
+                                sorted({action for actions in ACTIONS.values() for action in actions}),
                                 [f"arn:aws:kms:{deployment.region}:{names.settings.account}:key/*"],
                                 own,
                             ),

@@ -17,6 +17,7 @@ from iac.policies.cells import OBJECTS, Cell, expected
 from iac.policies.language import PolicyNotUnderstood
 from iac.policies.requests import Call
 from sceau.keys.ports import KeyName
+from sceau.keys.scoped import KeyOperation
 from sceau_schemas import soil
 from sceau_schemas.infrastructure import LOG_DAYS
 
@@ -158,7 +159,8 @@ def _least_privilege(plan: Plan, deployment: Deployment) -> Said:
             )
     tools = set(deployment.roles) - {function.name for function in deployment.functions}
     for cell in sorted(found):
-        if cell.role in tools and cell.what.startswith("key ") and cell.what not in _KEYS_OF_TOOLS:
+        uses = cell.what.startswith("key ") and cell.operation not in {KeyOperation.DESCRIBE, KeyOperation.PUBLIC}
+        if cell.role in tools and uses and cell.what not in _KEYS_OF_TOOLS:
             yield cell.role, f"it may {_told(cell)}: tools open nothing but configuration and probes"
 
 

@@ -22,6 +22,7 @@ _KEY_ACTIONS: Final = {
     KeyOperation.UNWRAP: "kms:Decrypt",
     KeyOperation.SIGN: "kms:Sign",
     KeyOperation.PUBLIC: "kms:GetPublicKey",
+    KeyOperation.DESCRIBE: "kms:DescribeKey",
 }
 
 

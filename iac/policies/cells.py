@@ -96,7 +96,8 @@ IMPLIED: Final[Mapping[str, tuple[str, ...]]] = {
 
 IMPLIED_ON: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     # No condition of this host's policies asks for a retention: the bucket's default puts every object under it.
-    "scaleway": {"create-locked": ("create",)},
+    # And one permission set, KeyManagerReadOnly, tells what a key is and gives its public half.
+    "scaleway": {"create-locked": ("create",), "public": ("describe",), "describe": ("public",)},
 }
 
 

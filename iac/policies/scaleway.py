@@ -27,7 +27,7 @@ _SETS: Mapping[str, tuple[str, ...]] = {
     "KeyManagerKeyEncrypt": ("keys:wrap",),
     "KeyManagerKeyDecrypt": ("keys:unwrap",),
     "KeyManagerKeySign": ("keys:sign",),
-    "KeyManagerReadOnly": ("keys:public",),
+    "KeyManagerReadOnly": ("keys:public", "keys:describe"),
 }
 """What each permission set that we use holds (permission sets of 2026-03-20). Another one is not understood."""
 

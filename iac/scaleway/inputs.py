@@ -38,6 +38,7 @@ KEY_SETS: Final = {
     KeyOperation.UNWRAP: "KeyManagerKeyDecrypt",
     KeyOperation.SIGN: "KeyManagerKeySign",
     KeyOperation.PUBLIC: "KeyManagerReadOnly",
+    KeyOperation.DESCRIBE: "KeyManagerReadOnly",
 }
 
 
@@ -94,15 +95,15 @@ def _role(deployment: Deployment, role: str, rights: Iterable[StoreStatement]) -
     for statement in own:
         name = OBJECT_SETS[statement.operation] if statement.operation else _WHERE
         sets[deployment.lock_days(statement.bucket) is not None].add(name)
-    keys: dict[str, list[str]] = {}
+    keys: dict[str, dict[str, None]] = {}
     for right in deployment.key_rights():
         if right.role == role:
-            keys.setdefault(KEY_SETS[right.operation], []).append(right.key.value)
+            keys.setdefault(KEY_SETS[right.operation], {})[right.key.value] = None
     return {
         "function": role in {function.name for function in deployment.functions},
         "object_sets": sorted(sets[False]),
         "journal_sets": sorted(sets[True]),
-        "key_permissions": dict(sorted(keys.items())),
+        "key_permissions": {name: list(held) for name, held in sorted(keys.items())},
         "statements": _statements(own),
     }
 

@@ -91,7 +91,7 @@ class Stage:
             scoped_keys(self.keys(), rights),
             tuple(route for one in self.file.functions.values() for route in one.routes),
             # It writes probes: a role without that right gets nothing to measure with.
-            properties=self.properties if PROBE in rights.store else tuple,
+            properties=(lambda: self.properties(rights)) if PROBE in rights.store else tuple,
         )
 
     def tool(self, name: str) -> Runtime:
@@ -140,13 +140,15 @@ class Stage:
         """The stage's key service, with every right: never hand it out unscoped."""
         return _KEY_SERVICES[self.spec.key_service.adapter](self, self.spec.key_service)
 
-    def properties(self) -> Iterator[Finding]:
-        """What Sceau relies on, measured one by one on the live stage, on objects below `probe/` and on metadata only.
+    def properties(self, rights: Rights) -> Iterator[Finding]:
+        """What Sceau relies on, measured one by one on the live stage: on objects below `probe/`, with the probe key,
+        and of all else on metadata only.
 
-        Raises ObjectStoreUnavailable when not even that can be begun.
+        `rights`: of who measures, the keys that it may ask about. Raises ObjectStoreUnavailable when not even that can
+        be begun.
         """
-        for check in _CHECKS:
-            yield from check(self, f"{PROBE}{secrets.token_hex(8)}/")
+        yield from _store_properties(self, f"{PROBE}{secrets.token_hex(8)}/")
+        yield from _key_properties(self, rights)
 
 
 # One line for each adapter, imported when a stage has it: a function that starts loads no other.
@@ -200,7 +202,6 @@ def _local_keys(stage: Stage, spec: Any) -> KeyService:
 
 
 _STORES: Mapping[str, Callable[[Stage, Any, tuple[str, ...]], ObjectStore]] = {"filesystem": _filesystem, "s3": _s3}
-_CHECKS: tuple[Callable[[Stage, str], Iterator[Finding]], ...] = (_store_properties,)
 
 
 def _pkcs11(stage: Stage, spec: Pkcs11KeysSpec) -> KeyService:
@@ -211,11 +212,10 @@ def _pkcs11(stage: Stage, spec: Pkcs11KeysSpec) -> KeyService:
 
 def pkcs11_token(stage: Stage, spec: Pkcs11KeysSpec) -> Token:
     """The token of a stage's keys, not yet asked. Raises KeyServiceNotUsable."""
-    from sceau.keys.pkcs11_library import shared_library
+    from sceau.keys.pkcs11_library import find_module, shared_library
     from sceau.keys.pkcs11_token import PinSource, shared_token
 
-    # A path under the chalicefile, or the system's own: an absolute path stays as it is.
-    module = stage.base / spec.module
+    module = find_module(stage.base, spec.module)
     if spec.softhsm_configuration is not None:
         shared_library(module).use_softhsm(stage.base / spec.softhsm_configuration)
     pin_file = None if spec.pin_file is None else stage.base / spec.pin_file
@@ -229,11 +229,12 @@ def _aws_kms(stage: Stage, spec: AwsKmsKeysSpec) -> KeyService:
 
 
 def _scaleway(stage: Stage, spec: ScalewayKeysSpec) -> KeyService:
-    from sceau.keys.scaleway import ScalewayKeyService, pool, read_secret_key
+    from sceau.keys.scaleway import ScalewayKeyService
+    from sceau.keys.scaleway_http import KeyManager, pool, read_secret_key
 
     file = None if spec.secret_key_file is None else stage.base / spec.secret_key_file
-    secret = read_secret_key(file, os.environ)
-    return ScalewayKeyService(pool(), spec.region, {KeyName(name): ids for name, ids in spec.keys.items()}, secret)
+    manager = KeyManager(pool(), spec.region, read_secret_key(file, os.environ))
+    return ScalewayKeyService(manager, {KeyName(name): ids for name, ids in spec.keys.items()})
 
 
 def _custody(stage: Stage, spec: CustodyKeysSpec) -> KeyService:
@@ -250,6 +251,27 @@ _KEY_SERVICES: Mapping[str, Callable[[Stage, Any], KeyService]] = {
     "scaleway": _scaleway,
     "custody": _custody,
 }
+
+
+def _key_properties(stage: Stage, rights: Rights) -> Iterator[Finding]:
+    from sceau.keys import checks
+
+    spec, grants = stage.spec.key_service, key_grants(rights)
+
+    def of(one: Any, only: frozenset[KeyName], called: str = "") -> Iterator[Finding]:
+        granted = {key: operations for key, operations in grants.items() if key in only}
+        make = lambda: _KEY_SERVICES[one.adapter](stage, one)  # noqa: E731
+        yield from checks.check_service(one.adapter, make, granted, utc_now, called)
+
+    if not isinstance(spec, CustodyKeysSpec):
+        yield from of(spec, frozenset(KeyName))
+        return
+    both = frozenset(map(KeyName, spec.purposes)) | {KeyName.PROBE}
+    yield from of(spec.first, frozenset(KeyName), "first service: ")
+    yield from of(spec.second, both, "second service: ")
+    # And both together, with the probe key, whatever the stage's purposes are.
+    probing = spec.model_copy(update={"purposes": (KeyName.PROBE.value,), "single": False})
+    yield from checks.check_probe(lambda: _custody(stage, probing), grants, "custody: ")
 
 
 def load_stage(settings: Settings) -> Stage:
@@ -317,8 +339,12 @@ def scoped_store(store: ObjectStore, rights: Rights) -> ScopedStore:
 
 def scoped_keys(keys: KeyService, rights: Rights) -> ScopedKeys:
     """The key service with the rights of one role."""
-    grants = {KeyName(key): frozenset(map(KeyOperation, operations)) for key, operations in rights.keys.items()}
-    return ScopedKeys(keys, grants)
+    return ScopedKeys(keys, key_grants(rights))
+
+
+def key_grants(rights: Rights) -> dict[KeyName, frozenset[KeyOperation]]:
+    """The operations that a role was granted on each key."""
+    return {KeyName(key): frozenset(map(KeyOperation, operations)) for key, operations in rights.keys.items()}
 
 
 def _checked(spec: StageSpec, setting: str, **changes: object) -> StageSpec:

@@ -70,7 +70,7 @@ class Route(_Strict):
 StoreOperationName = Literal[
     "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "extend-lock"
 ]
-KeyOperationName = Literal["wrap", "unwrap", "sign", "public"]
+KeyOperationName = Literal["wrap", "unwrap", "sign", "public", "describe"]
 NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]
 
 

@@ -50,9 +50,9 @@ class LocalKeysSpec(_Strict):
 class Pkcs11KeysSpec(_Strict):
     """Keys on a token of a PKCS #11 module: an HSM, or SoftHSM.
 
-    `module`: the vendor's library. `token`: the token's label. `prefix`: what the labels of this stage's keys begin
-    with. The PIN is in a file, or comes by an inherited descriptor. `softhsm_configuration`: SoftHSM only, its
-    configuration file. Paths are relative to the chalicefile.
+    `module`: the vendor's library; a bare name is looked for where systems keep SoftHSM's. `token`: the token's label.
+    `prefix`: what the labels of this stage's keys begin with. The PIN is in a file, or comes by an inherited
+    descriptor. `softhsm_configuration`: SoftHSM only, its configuration file. Paths are relative to the chalicefile.
     """
 
     adapter: Literal["pkcs11"]

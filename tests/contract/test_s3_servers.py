@@ -401,6 +401,47 @@ def test_every_content_of_a_replaced_object_can_be_read_by_its_version(store: S3
             store.read_version(dossier, nothing)
 
 
+def test_each_version_and_each_deletion_is_dated_when_it_was_written_and_not_when_it_was_replaced(
+    store: S3Store,
+) -> None:
+    """By which `sceau restore --record` finds what was there at a time."""
+    dossier, second = f"records/{token_hex(13)}/dossier", timedelta(seconds=1)
+
+    def a_moment_later() -> datetime:
+        start = store.time()
+        while store.time() < start + 2 * second:
+            store.locations()
+        return start
+
+    tag = store.replace(dossier, b"0", expected=None)
+    times = [a_moment_later()]
+    store.replace(dossier, b"1", expected=tag)
+    times.append(a_moment_later())
+    store.delete(dossier)
+    times.append(a_moment_later())
+    history = list(reversed(store.history(dossier)))
+    assert [one.is_deletion for one in history] == [False, False, True]
+    dates = [one.written_at for one in history]
+    assert all(abs(date - time) <= 1.5 * second for date, time in zip(dates, times, strict=True)), (dates, times)
+
+
+def test_over_a_deletion_mark_a_name_is_free_again_but_on_versitygw(
+    store: S3Store, request: pytest.FixtureRequest
+) -> None:
+    """versitygw takes the mark for an object: there the mark must go before a deleted dossier can be restored."""
+    dossier = f"records/{token_hex(13)}/dossier"
+    store.create(dossier, b"0")
+    store.delete(dossier)
+    if request.node.callspec.params["place"] == "versitygw":
+        with pytest.raises(ObjectExists):
+            store.create(dossier, b"1")
+        with pytest.raises(ObjectChanged):
+            store.replace(dossier, b"1", expected=None)
+    else:
+        store.replace(dossier, b"1", expected=None)
+        assert store.read(dossier).data == b"1"
+
+
 def test_a_lock_that_is_over_frees_the_object_by_the_server_s_clock(store: S3Store, home: str) -> None:
     until = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
     store.create(home + "event", b"evidence", locked_until=until)

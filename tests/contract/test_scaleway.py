@@ -23,7 +23,8 @@ from sceau.keys.errors import (
 )
 from sceau.keys.ports import SIGNING_KEYS, KeyName
 from sceau.keys.retrying import ATTEMPTS
-from sceau.keys.scaleway import ScalewayKeyService, pool
+from sceau.keys.scaleway import ScalewayKeyService
+from sceau.keys.scaleway_http import KeyManager, pool
 from sceau.objects.deadline import within
 
 CONTEXT = {"format": "1", "purpose": "document"}
@@ -64,9 +65,8 @@ def keys(http: urllib3.PoolManager, stand_in: KeyManagerStandIn, ids: Ids, pause
 def service(
     http: urllib3.PoolManager, stand_in: KeyManagerStandIn, ids: Ids, pauses: list[float], secret: str = SECRET_KEY
 ) -> ScalewayKeyService:
-    return ScalewayKeyService(
-        http, REGION, ids, secret, origin=stand_in.origin, sleep=pauses.append, jitter=lambda: 1.0
-    )
+    manager = KeyManager(http, REGION, secret, origin=stand_in.origin, sleep=pauses.append, jitter=lambda: 1.0)
+    return ScalewayKeyService(manager, ids)
 
 
 def all_operations(keys: ScalewayKeyService, ids: Ids, wrapped: bytes) -> list[Callable[[], Any]]:
@@ -231,6 +231,7 @@ class Scripted:
     def __init__(self, body: object, status: int = 200) -> None:
         self.content = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.status = status
+        self.headers: dict[str, str] = {}
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
 
     def request(self, method: str, url: str, *, body: bytes | None, **_: Any) -> Scripted:
@@ -249,7 +250,7 @@ KEY_ID = uuid.UUID("0a8f1c52-1d2e-4f3a-8b4c-5d6e7f809a1b")
 
 def scripted(answer: Scripted) -> ScalewayKeyService:
     ids = {KeyName.CONTENT: [KEY_ID], KeyName.TOKENS: [KEY_ID]}
-    return ScalewayKeyService(answer, REGION, ids, SECRET_KEY)  # type: ignore[arg-type]
+    return ScalewayKeyService(KeyManager(answer, REGION, SECRET_KEY), ids)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import binascii
 import json
 import re
 import ssl
+import sys
 import threading
 import uuid
 from collections.abc import Callable
@@ -49,11 +50,18 @@ class StandInKey:
     usage: dict[str, str]
     materials: list[bytes | ec.EllipticCurvePrivateKey] = field(default_factory=list)
     state: str = "enabled"
+    protected: bool = True
+    rotates: bool = True
+    origin: str = "scaleway_kms"
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # with the usual 5, clients that come together are let in a second later
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a client that hangs up is no error of ours
+            super().handle_error(request, client_address)
 
 
 class KeyManagerStandIn:
@@ -181,11 +189,11 @@ class KeyManagerStandIn:
                 "usage": key.usage,
                 "state": key.state,
                 "rotation_count": len(key.materials),
-                "protected": True,
+                "protected": key.protected,
                 "locked": False,
                 "tags": [],
-                "rotation_policy": None,
-                "origin": "scaleway_kms",
+                "rotation_policy": {"rotation_period": "7776000s"} if key.rotates else None,
+                "origin": key.origin,
                 "deletion_requested_at": None,
                 "region": REGION,
             }

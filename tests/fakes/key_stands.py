@@ -241,13 +241,14 @@ def key_manager(signatures: str = "der") -> KeyManagerStandIn:
 
 def scaleway_stand_in(_: Path, *, signatures: str = "der") -> Stand:
     """The stand-in for Key Manager, not Scaleway's own: it was never called."""
-    from sceau.keys.scaleway import ScalewayKeyService, pool
+    from sceau.keys.scaleway import ScalewayKeyService
+    from sceau.keys.scaleway_http import KeyManager, pool
 
     stand_in = key_manager(signatures)
     ids = {key: [stand_in.create(signing=key in SIGNING_KEYS)] for key in KeyName}
     http = pool(str(certificates() / "ca.pem"))
     keys = Reconfigured(
-        lambda: ScalewayKeyService(http, REGION, ids, SECRET_KEY, origin=stand_in.origin, sleep=_at_once)
+        lambda: ScalewayKeyService(KeyManager(http, REGION, SECRET_KEY, origin=stand_in.origin, sleep=_at_once), ids)
     )
 
     def add_version(key: KeyName) -> None:

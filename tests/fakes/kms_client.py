@@ -11,6 +11,8 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from functools import cache
 from typing import Any
 
@@ -33,6 +35,8 @@ class StandInKey:
     arn: str
     key: bytes | ec.EllipticCurvePrivateKey
     state: str = "Enabled"
+    rotates: bool = True
+    origin: str = "AWS_KMS"
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class StandInKms:
     def __init__(self) -> None:
         self.keys: dict[str, StandInKey] = {}
         self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.ahead = timedelta()
         self.fails: Callable[[int], str | Exception | None] = lambda _: None
 
     def create(self, *, signing: bool) -> str:
@@ -78,15 +83,18 @@ class StandInKms:
         if failure is not None:
             return _refusal(body, failure, 500 if failure == "KMSInternalException" else 400)
         try:
-            answer = _OPERATIONS[operation](self._key(body["KeyId"]), body)
+            answer = _OPERATIONS[operation](self._key(body["KeyId"], described=operation == "DescribeKey"), body)
         except _Refused as refused:
             return _refusal(body, refused.code, 400)
-        return _Http(200), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200}}
+        headers = {"date": format_datetime(datetime.now(UTC) + self.ahead, usegmt=True)}
+        return _Http(200), {**answer, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": headers}}
 
-    def _key(self, arn: str) -> StandInKey:
+    def _key(self, arn: str, *, described: bool) -> StandInKey:
         if arn not in self.keys:
             raise _Refused("NotFoundException")
         key = self.keys[arn]
+        if described:
+            return key  # in every state
         if key.state == "Disabled":
             raise _Refused("DisabledException")
         if key.state == "PendingDeletion":
@@ -176,9 +184,32 @@ def _public(key: StandInKey, _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _describe(key: StandInKey, _: dict[str, Any]) -> dict[str, Any]:
+    signing = not isinstance(key.key, bytes)
+    return {
+        "KeyMetadata": {
+            "KeyId": key.arn[-36:],
+            "Arn": key.arn,
+            "KeyUsage": "SIGN_VERIFY" if signing else "ENCRYPT_DECRYPT",
+            "KeySpec": "ECC_NIST_P256" if signing else "SYMMETRIC_DEFAULT",
+            "KeyState": key.state,
+            "Origin": key.origin,
+            "MultiRegion": False,
+        }
+    }
+
+
+def _rotation(key: StandInKey, _: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(key.key, bytes):
+        raise _Refused("UnsupportedOperationException")
+    return {"KeyRotationEnabled": key.rotates, "KeyId": key.arn}
+
+
 _OPERATIONS: dict[str, Callable[[StandInKey, dict[str, Any]], dict[str, Any]]] = {
     "Encrypt": _encrypt,
     "Decrypt": _decrypt,
     "Sign": _sign,
     "GetPublicKey": _public,
+    "DescribeKey": _describe,
+    "GetKeyRotationStatus": _rotation,
 }

@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -19,16 +20,10 @@ from typing import Any
 import pytest
 from pkcs11 import Attribute
 
-from sceau.keys.pkcs11_library import shared_library
+from sceau.keys.errors import KeyServiceNotUsable
+from sceau.keys.pkcs11_library import find_module, shared_library
 
-MODULES = (
-    "/usr/lib/softhsm/libsofthsm2.so",
-    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
-    "/usr/lib64/pkcs11/libsofthsm2.so",
-    "/usr/local/lib/softhsm/libsofthsm2.so",
-    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
-)
+MODULE = Path("libsofthsm2.so")
 PIN = "482915"
 SO_PIN = "73015524"
 
@@ -47,13 +42,14 @@ class SoftToken:
 
 def require_softhsm() -> Path:
     """The module. Skips the test with a sentence when SoftHSM is not there; in CI that fails."""
-    found = next((Path(path) for path in MODULES if Path(path).is_file()), None)
-    if found is None or shutil.which("softhsm2-util") is None:
-        sentence = "SoftHSM2 is not installed (Debian: softhsm2), so no HSM was tested"
-        if os.environ.get("CI"):
-            pytest.fail(sentence)
-        pytest.skip(sentence)
-    return found
+    with suppress(KeyServiceNotUsable):
+        found = find_module(Path(), MODULE)
+        if shutil.which("softhsm2-util") is not None:
+            return found
+    sentence = "SoftHSM2 is not installed (Debian: softhsm2), so no HSM was tested"
+    if os.environ.get("CI"):
+        pytest.fail(sentence)
+    pytest.skip(sentence)
 
 
 @cache

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.softhsm import require_softhsm
 from sceau.cli.local_stage import ensure_local_stage
 from sceau.stage import Settings, load_stage
 
@@ -28,7 +29,10 @@ STORES = {
 }
 """The modules of each stage's store; what only checks and makes buckets is not among them."""
 
-KEYS = {"sceau.keys.local", "sceau.keys.keyfile"}
+KEYS = {
+    "local": {"sceau.keys.local", "sceau.keys.keyfile"},
+    "s3": {"sceau.keys.wrapped", *(f"sceau.keys.pkcs11{name}" for name in ("", "_library", "_objects", "_token"))},
+}
 PORTS = {
     *(f"sceau.objects{name}" for name in ("", ".deadline", ".errors", ".findings", ".ports", ".scoped")),
     *(f"sceau.keys{name}" for name in ("", ".context", ".errors", ".ports", ".scoped")),
@@ -50,6 +54,9 @@ PACKAGES = {
 }
 """Top-level packages beyond Python's own."""
 
+KEY_PACKAGES: dict[str, set[str]] = {"local": set(), "s3": {"asn1crypto", "pkcs11"}}
+"""What the stage's key service brings besides."""
+
 _NOT_PACKAGES = {"cython_runtime", "_cython_3_2_4"}
 
 
@@ -69,6 +76,7 @@ class Loaded:
 @pytest.fixture(scope="module")
 def chalicefile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A chalicefile beside stages that were made."""
+    require_softhsm()
     folder = tmp_path_factory.mktemp("stages")
     shutil.copy(ROOT / "chalicefile", folder / "chalicefile")
     for stage in STORES:
@@ -97,11 +105,11 @@ def loaded(request: pytest.FixtureRequest, chalicefile: Path) -> Loaded:
 
 def test_a_function_imports_only_its_stage_s_adapters(loaded: Loaded) -> None:
     found = {name for name in loaded.modules if name.startswith(("sceau.objects", "sceau.keys"))}
-    assert found == PORTS | KEYS | STORES[loaded.stage]
+    assert found == PORTS | KEYS[loaded.stage] | STORES[loaded.stage]
 
 
 def test_a_function_imports_no_further_packages(loaded: Loaded) -> None:
-    assert loaded.packages() == PACKAGES[loaded.function]
+    assert loaded.packages() == PACKAGES[loaded.function] | KEY_PACKAGES[loaded.stage]
 
 
 def test_a_function_imports_nothing_of_the_command(loaded: Loaded) -> None:

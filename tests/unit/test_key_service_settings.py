@@ -17,7 +17,8 @@ from sceau.keys.custody import CustodyKeyService
 from sceau.keys.errors import KeyServiceNotUsable
 from sceau.keys.pkcs11 import Pkcs11KeyService
 from sceau.keys.ports import SIGNING_KEYS, KeyName
-from sceau.keys.scaleway import SECRET_KEY_VARIABLE, ScalewayKeyService, read_secret_key
+from sceau.keys.scaleway import ScalewayKeyService
+from sceau.keys.scaleway_http import SECRET_KEY_VARIABLE, read_secret_key
 from sceau.stage import Settings, Stage, load_stage, moved
 from sceau_schemas.deployment import ChalicefileError, StageSpec, parse_chalicefile
 from sceau_schemas.key_services import CustodyKeysSpec, KeyNameText, LocalKeysSpec, Pkcs11KeysSpec

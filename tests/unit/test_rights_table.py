@@ -16,9 +16,10 @@ from sceau.keys.errors import KeyRightDenied, KeyServiceError
 from sceau.keys.keyfile import create_key_file
 from sceau.keys.local import LocalKeyService
 from sceau.keys.ports import SIGNING_KEYS, KeyName, KeyService
+from sceau.keys.scoped import KeyOperation
 from sceau.objects.errors import ObjectRightDenied, ObjectStoreError
 from sceau.objects.scoped import ScopedStore
-from sceau.stage import scoped_keys, scoped_store
+from sceau.stage import key_grants, scoped_keys, scoped_store
 from sceau_schemas.deployment import Chalicefile, Rights, read_chalicefile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +98,9 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
 
+_DESCRIBED = {(key.value, "describe") for key in KeyName}
+"""What a key is, and not what it does: enough to notice one that is about to be deleted, and to open nothing."""
+
 KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "authentication": _READER | {("pseudonym", "wrap"), ("tokens", "sign")},
     "ingest": _READER | {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap")},
@@ -104,7 +108,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
-    "upkeep": {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
+    "upkeep": _DESCRIBED | {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
     "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
     | {("journal", "wrap")},
 }
@@ -118,6 +122,7 @@ TOOL_STORE: set[tuple[str, str]] = {
 }
 TOOL_STORE |= _PROBES
 TOOL_KEYS = {("configuration", "wrap"), ("configuration", "unwrap"), ("probe", "wrap"), ("probe", "unwrap")}
+TOOL_KEYS |= _DESCRIBED
 
 INVENTORY: set[tuple[str, str]] = {
     (kind, operation) for kind in ("dossier", "document", "event", *_CONFIGURATION) for operation in ("read", "list")
@@ -185,6 +190,8 @@ def allowed_keys(rights: Rights, keys: KeyService) -> set[tuple[str, str]]:
             "sign": lambda k=key: scoped.sign(k, bytes(32), version="1"),  # type: ignore[misc]
             "public": lambda k=key: scoped.public_keys(k),  # type: ignore[misc]
         }
+        if KeyOperation.DESCRIBE in key_grants(rights).get(key, ()):  # what `sceau.keys.checks` goes by
+            found.add((key.value, "describe"))
         for operation, attempt in attempts.items():
             if _reaches(attempt):
                 found.add((key.value, operation))
@@ -318,7 +325,8 @@ def test_ingest_can_seal_a_document_but_never_open_one(chalicefile: Chalicefile,
 def test_the_sealer_opens_nothing_that_others_sealed(chalicefile: Chalicefile, keys: KeyService) -> None:
     allowed = allowed_keys(chalicefile.functions["journal"], keys)
     assert {key for key, operation in allowed if operation == "unwrap"} == {"log"}
-    others = {name for name, function in chalicefile.functions.items() if "log" in function.keys} - {"journal"}
+    holders = {name for name, one in chalicefile.functions.items() if set(one.keys.get("log", ())) - {"describe"}}
+    others = holders - {"journal"}
     assert others == set(), "and nobody else has the log's seed"
 
 

@@ -33,6 +33,7 @@ ADAPTERS = (
     "sceau.keys.pkcs11_token",
     "sceau.keys.aws_kms",
     "sceau.keys.scaleway",
+    "sceau.keys.scaleway_http",
     "sceau.keys.custody",
 )
 """What only `stage` and `cli` choose."""

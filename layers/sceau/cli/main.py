@@ -35,6 +35,7 @@ from sceau.cli.session import IssuerRefused, Service, Session
 from sceau.cli.smoke import add_smoke_command
 from sceau.cli.stage_check import add_stage_check
 from sceau.cli.stage_commands import add_stage_commands
+from sceau.cli.structures import add_structures_commands
 from sceau.cli.upkeep import add_upkeep_command
 from sceau.http.runtime import SwitchedOff
 from sceau.http.undoing import NothingToRestore
@@ -103,11 +104,12 @@ def main(arguments: Sequence[str]) -> int:
     add_registry_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_keys_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_rules_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_structures_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_upkeep_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_log_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_evidence_command(commands, _common, lambda options: load_stage(_settings(options)))
-    add_smoke_command(commands, _common, lambda options: load_stage(_settings(options)))
     add_backup_commands(commands, _common, lambda options: load_stage(_settings(options)))
+    add_smoke_command(commands, _common, lambda options: load_stage(_settings(options)))
     stages = add_stage_commands(commands, _common, lambda options: load_stage(_settings(options)))
     add_stage_check(stages, _common_but_stage, lambda options: load_stage(_settings(options)))
     options = parser.parse_args(arguments)

@@ -43,7 +43,13 @@ OTHER_HOSPITAL = _structure("other_hospital")
 PRACTICE = _structure("practice")
 SAMU = _structure("samu")
 
-_PHYSICIANS_SCOPES = ("user/Communication.s", "user/DocumentReference.crus", "user/List.rs", "user/Patient.rs")
+_PHYSICIANS_SCOPES = (
+    "user/Communication.s",
+    "user/Consent.cus",
+    "user/DocumentReference.crus",
+    "user/List.rs",
+    "user/Patient.rs",
+)
 
 CLIENTS = (
     DevelopmentClient(

@@ -27,7 +27,7 @@ def add_stage_check(
     """Add the action to those of `sceau stage`."""
     check = actions.add_parser(
         "check",
-        help="races, locks, versions, place, encryption, public access, clocks; writes under probe/ only; "
+        help="races, locks, versions, place, encryption, public access, keys, clocks; writes under probe/ only; "
         "not 0 if something does not hold",
     )
     common(check)
@@ -40,7 +40,7 @@ def _run(stage: Stage, written: Path | None) -> int:
     found: list[Finding] = []
     with reachable(stage):
         try:
-            return report(_kept(stage.properties(), found))
+            return report(_kept(stage.properties(stage.file.tools["operations"]), found))
         finally:
             if written is not None:
                 write_report(written, stage.name, found)

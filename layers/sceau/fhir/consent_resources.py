@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sceau.access.facts import grant_of
+from sceau.access.model import Verdict
 from sceau.access.standing import PROFESSIONALS, end_of
 from sceau.fhir.consent_life import CLOSING, CLOSING_MOTIVE, CLOSING_REASON, DEATH, DELETION, MOTIVES
 from sceau.fhir.consents import (
@@ -18,10 +21,14 @@ from sceau.fhir.consents import (
     SCOPES,
 )
 from sceau.fhir.parse import Json
+from sceau.fhir.search.dates import millis
 from sceau.fhir.times import instant
 from sceau.records.ids import document_id
 from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
+
+REASON = "urn:sceau:fhir:reason"
+"""Extension: why something is permitted or not, a stable code such as `denied.no-grant`."""
 
 
 def consent(
@@ -92,7 +99,7 @@ def _period(stored: StoredConsent, settings: RuleSettings) -> Json:
     if grant is None or stored.start is None:
         return {}
     # Exclusive with us, inclusive with FHIR.
-    return {"start": instant(stored.start), "end": instant(int(end_of(grant, settings).timestamp() * 1000) - 1)}
+    return {"start": instant(stored.start), "end": instant(millis(end_of(grant, settings)) - 1)}
 
 
 def _reference(grantee: StoredIdentifier) -> Json:
@@ -110,11 +117,19 @@ def _performer(by: str, record_id: str) -> Json | None:
     return None
 
 
-def access_statement(record_id: str, *, reading: bool, reason: str) -> Json:
-    """Return what TD0.2 tells the caller of its own right to read: a Consent that is nowhere stored.
+def access_statement(record_id: str, told: Mapping[str, Verdict]) -> Json:
+    """Return what TD0.2 tells the caller of its own rights: a Consent that is nowhere stored.
 
-    It has an id because a search result needs one; nothing is read by it. `reason`: the verdict's (`denied.no-grant`).
+    It has an id because a search result needs one; nothing is read by it. `told`: verdicts by code of consentaction,
+    `access` (to read) among them: that one is the Consent's own.
     """
+    reading = told["access"]
+    provision = _statement("access", reading)
+    provision["provision"] = [
+        {"extension": [{"url": REASON, "valueCode": verdict.reason.value}], **_statement(action, verdict)}
+        for action, verdict in told.items()
+        if verdict is not reading
+    ]
     return {
         "resourceType": "Consent",
         "id": f"{record_id}.access",
@@ -122,9 +137,13 @@ def access_statement(record_id: str, *, reading: bool, reason: str) -> Json:
         "scope": _concept(SCOPES, "patient-privacy"),
         "category": [_concept(ACT_CODES, GRANT, "information access")],
         "patient": {"reference": f"Patient/{record_id}"},
-        "policyRule": {"text": reason},
-        "provision": {"type": "permit" if reading else "deny", "action": [_concept(ACTIONS, "access")]},
+        "policyRule": {"text": reading.reason.value},
+        "provision": provision,
     }
+
+
+def _statement(action: str, verdict: Verdict) -> Json:
+    return {"type": "permit" if verdict.allowed else "deny", "action": [_concept(ACTIONS, action)]}
 
 
 def _concept(system: str, code: str, display: str | None = None) -> Json:

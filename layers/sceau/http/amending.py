@@ -20,6 +20,7 @@ from sceau.fhir.outcome import FhirError, Problem, unprocessable
 from sceau.fhir.patches import DELETED, Patch, labels_after, unseen_labels_after
 from sceau.fhir.resources import etag, etag_matches, last_modified, technical_identifier
 from sceau.fhir.search.criteria import Query
+from sceau.fhir.search.dates import millis
 from sceau.fhir.search.match import matching
 from sceau.http.call import Call
 from sceau.http.commit import commit_with_retries
@@ -119,7 +120,7 @@ class Amender:
         entity = _entity(target.facts, row)
         event = events.get(entity) or call.trace(data=entity)
         events[entity] = event  # a lost race that changed nothing here is announced already
-        after = target.loaded.dossier.following(event, at=int(call.now.timestamp() * 1000))
+        after = target.loaded.dossier.following(event, at=millis(call.now))
         made = changed.model_copy(update={"updated": after.head.updated, "event": event})
         dossier = after.with_changed_entry(row.model_copy(update={"now": made}))
         self._records.commit(dossier, replacing=target.loaded)

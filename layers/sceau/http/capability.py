@@ -45,7 +45,11 @@ _OPERATIONS: Final = {
     ("AuditEvent", "proof"): (
         "urn:sceau:fhir:operation:AuditEvent-proof",
         "GET AuditEvent/<id>/$proof: the .tlog-proof file (C2SP tlog-proof) that proves that the event is in the log.",
-    )
+    ),
+    ("Communication", "review"): (
+        "urn:sceau:fhir:operation:Communication-review",
+        "POST Communication/<id>/$review: a structure's responsible person has reviewed an emergency access.",
+    ),
 }
 """Operations on an instance: their definition, and what they do."""
 

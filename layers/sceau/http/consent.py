@@ -14,7 +14,7 @@ from typing import Final
 from sceau.access.facts import life_of, record_facts
 from sceau.access.life import ahead
 from sceau.access.model import Act, ActorKind, Identifier
-from sceau.access.standing import collects_for, concerns
+from sceau.access.standing import PROFESSIONALS, collects_for, concerns
 from sceau.audit.facts import AuditAct, Entity
 from sceau.envelope.messages import Envelope
 from sceau.fhir.consent_resources import consent as consent_resource
@@ -29,6 +29,7 @@ from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Body, Json, parse_resource
 from sceau.fhir.resources import etag, etag_matches, last_modified
+from sceau.fhir.search.dates import millis
 from sceau.fhir.searchset import searchset
 from sceau.http import lives
 from sceau.http.building import Built, build_wrapper
@@ -42,6 +43,7 @@ from sceau.http.message import Answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer, require_json_body
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
+from sceau.identity.structures import DirectoryStore, Structures
 from sceau.records.commits import Commits
 from sceau.records.dossier import Dossier
 from sceau.records.due import leave_mark
@@ -94,6 +96,7 @@ class Consents:
         self._built = built
         self._store = built.runtime.store
         self._records = Records(self._store, Envelope(built.runtime.keys))
+        self._structures = Structures(DirectoryStore(self._store, Envelope(built.runtime.keys)))
         self._accepted = built.runtime.spec.identifiers
         self._sleep = sleep
         self._random_bytes = random_bytes
@@ -237,7 +240,17 @@ class Consents:
         if act is Act.COLLECT_CONSENT and not _may_collect(call, asked):
             text = "a consent is collected for a professional, or for the team of your own structure"
             raise unprocessable(text, "Consent.provision.actor", rule="CSP L. 1111-17 II", code="business-rule")
+        self._check_structure(call, asked)
         return self._done(call, loaded, decided(loaded.dossier.head, asked, new_id, _moment(call)))
+
+    def _check_structure(self, call: Call, asked: DecisionRequest) -> None:
+        """An authorisation is of a structure that exists, as far as the stage was told which do. FhirError 422."""
+        given = asked.grantee
+        if asked.kind != "grant" or given is None or given.system == PROFESSIONALS:
+            return
+        if not self._structures.may_exist(given.value, call.now):
+            text = "no care structure has this number"
+            raise unprocessable(text, "Consent.provision.actor[0].reference.identifier.value", code="business-rule")
 
     def _change(self, call: Call, asked: DecisionRequest) -> _Result:
         by_holder = call.actor.kind is not ActorKind.PROFESSIONAL
@@ -359,4 +372,4 @@ def _reference(call: Call, consent_id: str, version: int) -> Entity:
 
 
 def _moment(call: Call) -> Moment:
-    return Moment(int(call.now.timestamp() * 1000), f"{call.actor.kind} {call.actor.subject}", call.rules.settings)
+    return Moment(millis(call.now), f"{call.actor.kind} {call.actor.subject}", call.rules.settings)

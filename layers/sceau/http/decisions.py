@@ -15,6 +15,7 @@ from sceau.access.facts import grant_of
 from sceau.access.standing import PROFESSIONALS, end_of
 from sceau.fhir.consents import DecisionRequest, Status
 from sceau.fhir.outcome import unprocessable
+from sceau.fhir.search.dates import millis
 from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
 
@@ -153,7 +154,7 @@ def _in_force(consent: StoredConsent, moment: Moment) -> bool:
     if consent.status not in ("active", "proposed"):
         return False
     grant = grant_of(consent)
-    return grant is None or moment.millis < end_of(grant, moment.settings).timestamp() * 1000
+    return grant is None or moment.millis < millis(end_of(grant, moment.settings))
 
 
 def _says_the_same(stored: StoredConsent, asked: DecisionRequest, now: int) -> bool:
@@ -198,7 +199,7 @@ def _check_period(consent: StoredConsent, moment: Moment) -> None:
         return
     at = "Consent.provision.period"
     end = end_of(grant, moment.settings)
-    if end.timestamp() * 1000 <= moment.millis:
+    if millis(end) <= moment.millis:
         raise unprocessable("the authorisation would have ended already", at, code="business-rule")
     if grant.end is not None and grant.end - end > timedelta(0):
         days = (end - grant.start) / timedelta(days=1)

@@ -19,6 +19,7 @@ from sceau.access.facts import life_of
 from sceau.access.life import Due, End, ahead
 from sceau.audit.errors import JournalUnavailable
 from sceau.audit.facts import OwnAct, OwnFacts, Server
+from sceau.fhir.search.dates import millis
 from sceau.http.decisions import Moment
 from sceau.http.lives import closed
 from sceau.keys.errors import KeyServiceError
@@ -133,9 +134,9 @@ class DueWork:
             _ACTS[due.end], self._server, dossier.record_id, dossier.head.version, {"cause": due.cause.value}
         )
         event = self._append(facts)
-        at = int(due.at.timestamp() * 1000)
+        at = millis(due.at)
         if due.end is End.DELETE:
-            self._records.commit(dossier.ended(event, at=int(self._clock().timestamp() * 1000)), replacing=loaded)
+            self._records.commit(dossier.ended(event, at=millis(self._clock())), replacing=loaded)
             return
         change = closed(dossier.head, Moment(at, BY_TIME, self._settings), "suspension")
         self._records.commit(dossier.following(event, at=at, **change.members(event)), replacing=loaded)

@@ -9,15 +9,13 @@ from sceau.fhir.outcome import bad_request, unprocessable
 from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
 
 LONGEST_PERIOD = timedelta(days=31)
-"""Longest period of one query: until the log's index exists, events are found by listing the stage's days."""
+"""Longest period of a query for which every event of the stage, or of a record, is opened."""
 
 
-def period(
-    name: str, values: Sequence[str], now: datetime, *, usual: timedelta | None = None
-) -> tuple[datetime, datetime]:
-    """The period that the values of the parameter `name` bound, from its first to behind its last millisecond.
+def bounds(name: str, values: Sequence[str], now: datetime) -> tuple[int, int]:
+    """The first and the last millisecond of the period that the values of the parameter `name` bound, together.
 
-    `usual`: how far back it begins when nothing says so; None: it must be said. Raises FhirError.
+    -1 and the year 9999 where nothing bounds it. Raises FhirError.
     """
     low, high = -1, LAST_MILLISECOND
     for value in values:
@@ -39,6 +37,17 @@ def period(
                 high = min(high, bound.low - 1)
             case _:
                 raise bad_request(f"{name}: takes eq, ge, gt, sa, le, lt and eb here", name)
+    return low, high
+
+
+def period(
+    name: str, values: Sequence[str], now: datetime, *, usual: timedelta | None = None
+) -> tuple[datetime, datetime]:
+    """The period that the values of the parameter `name` bound, from its first to behind its last millisecond.
+
+    `usual`: how far back it begins when nothing says so; None: it must be said. Raises FhirError.
+    """
+    low, high = bounds(name, values, now)
     # No event is of the future; the clocks of two processes may differ by a moment.
     soon = millis(now) + 1000
     if low < 0 and usual is not None:

@@ -17,6 +17,7 @@ from sceau.fhir.entries import NewDocument
 from sceau.fhir.kept import keep_entry
 from sceau.fhir.parse import write_json
 from sceau.fhir.references import Target
+from sceau.fhir.search.dates import millis
 from sceau.fhir.submission import Submission, unmatched_patch
 from sceau.http.call import Call
 from sceau.http.care_feed import care_history_to_replace, covered, kept_resource
@@ -248,13 +249,13 @@ class _Attempt:
     ) -> Dossier:
         """The record's next version, with the new set, its entries and folders, and what the entries supersede."""
         call = self._call
-        millis = max(int(call.now.timestamp() * 1000), dossier.head.updated)
-        after = dossier.following(event, at=millis)
+        at = max(millis(call.now), dossier.head.updated)
+        after = dossier.following(event, at=at)
         depositor = tuple(StoredIdentifier(system=one.system, value=one.value) for one in call.actor.structures)
         for sealed, document, replaced in zip(self._sealed, self._submission.documents, targets, strict=True):
             now = EntryVersion(
                 version=1,
-                updated=millis,
+                updated=at,
                 event=event,
                 status="current",
                 labels=document.labels,
@@ -278,14 +279,14 @@ class _Attempt:
             )
             after = after.with_entry(row, keep_entry(kept_resource(document)))
             for target in replaced:
-                superseded = _superseded(target, millis, event)
+                superseded = _superseded(target, at, event)
                 if document.care_history is None:
                     after = after.with_changed_entry(superseded)
                 else:  # its months fall out of the record, and its bytes with them
                     after = after.with_fallen_entry(superseded.model_copy(update={"fallen_out": True}))
         own_set = SetRow(
             id=self._set_id,
-            updated=millis,
+            updated=at,
             event=event,
             entries=self._entry_ids,
             folders=tuple(one.stored for one in filed),
@@ -294,7 +295,7 @@ class _Attempt:
             terms=self._submission.set_terms,
         )
         after = after.with_set(own_set, write_json(self._submission.set_resource))
-        return with_folders(after, self._submission, filed, depositor=call.actor.client_id, millis=millis, event=event)
+        return with_folders(after, self._submission, filed, depositor=call.actor.client_id, millis=at, event=event)
 
 
 def _traced(identifiers: tuple[StoredIdentifier, ...]) -> TracedIdentifier | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from sceau.access.model import Act, ActorKind, Caution, Reason, RecordFacts
 from sceau.access.standing import is_medecin_traitant
+from sceau.access.status import may_do
 from sceau.audit.facts import AuditAct, Coding, Entity, Identifier as TracedIdentifier
 from sceau.fhir.consent_resources import access_statement
 from sceau.fhir.history import changes_of, history
@@ -91,8 +92,7 @@ class Retrieval:
         found, included = [], []
         if dossier is not None:
             found = [_patient(call, dossier, facts)]
-            reading = call.decide(Act.SEARCH, facts)
-            included = [access_statement(facts.record_id, reading=reading.allowed, reason=reading.reason.value)]
+            included = [access_statement(facts.record_id, may_do(call.actor, facts, call.rules, call.now))]
         return resource_answer(
             200, searchset(found, total=len(found), links=(), origin=self._origin, included=included)
         )

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sceau.fhir.outcome import FhirError, Problem, bad_request
-from sceau.fhir.search.dates import EPOCH, LAST_MILLISECOND, millis, parse_bound
+from sceau.fhir.search.dates import EPOCH, millis
 from sceau.fhir.search.paging import PageCaller, PageSeal
 from sceau.http.call import Call
 from sceau.http.negotiation import is_strict
+from sceau.http.periods import bounds
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
 
 DEFAULT_COUNT: Final = 50
@@ -40,10 +41,12 @@ class TraceQuery:
 
 
 def parse(
-    pairs: Iterable[tuple[str, str]], call: Call, *, same_patient: Callable[[str, str], None] | None
+    pairs: Iterable[tuple[str, str]], call: Call, *, same_patient: Callable[[Call, str, str], None] | None
 ) -> TraceQuery:
-    """The query that parameters make. `same_patient(name, value)` refuses another patient than it may be about; without
-    it a patient can't be named. Raises FhirError 400, and what `same_patient` raises."""
+    """The query that parameters make. `same_patient(call, name, value)` refuses another patient than it may be about.
+
+    Without it a patient can't be named. Raises FhirError 400, and what `same_patient` raises.
+    """
     filters, warnings = [], []
     period: list[str] = []
     count = DEFAULT_COUNT
@@ -53,7 +56,7 @@ def parse(
         elif name in PATIENT:
             if same_patient is None:
                 raise bad_request(f"{name}: no patient can be named here", name)
-            same_patient(name, value)
+            same_patient(call, name, value)
         elif name == "_count":
             count = _count(value)
         elif name in TOKEN_PARAMETERS or name in STRING_PARAMETERS:
@@ -119,25 +122,7 @@ def _period(values: Sequence[str], now: datetime) -> tuple[datetime, datetime, b
 
     Raises FhirError.
     """
-    low, high = -1, LAST_MILLISECOND
-    for value in values:
-        try:
-            bound = parse_bound(value, now=now)
-        except (ValueError, OverflowError):
-            raise bad_request("date: expected a date or dateTime with a prefix such as ge or lt", "date") from None
-        match bound.prefix:
-            case "eq":
-                low, high = max(low, bound.low), min(high, bound.high)
-            case "ge":
-                low = max(low, bound.low)
-            case "gt" | "sa":
-                low = max(low, bound.high + 1)
-            case "le":
-                high = min(high, bound.high)
-            case "lt" | "eb":
-                high = min(high, bound.low - 1)
-            case _:
-                raise bad_request("date: takes eq, ge, gt, sa, le, lt and eb here", "date")
+    low, high = bounds("date", values, now)
     # No event is of the future; the clocks of two processes may differ by a moment.
     soon = millis(now) + 1000
     start = EPOCH + timedelta(milliseconds=min(max(low, 0), soon))

@@ -72,9 +72,7 @@ class Traces:
         call.require_ask(Act.READ_TRACES)
         require_json_answer(call.request)
         pairs = call.request.query_pairs()
-        query = self._links.open(call, pairs) or parse(
-            pairs, call, same_patient=lambda name, value: self._reader.same_patient(call, name, value)
-        )
+        query = self._links.open(call, pairs) or parse(pairs, call, same_patient=self._reader.same_patient)
         dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
         call.trace()

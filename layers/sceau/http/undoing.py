@@ -18,6 +18,7 @@ from typing import Final
 from sceau.audit.facts import OwnAct, OwnFacts, Server
 from sceau.audit.journal import Journal
 from sceau.envelope.messages import Envelope
+from sceau.fhir.search.dates import millis
 from sceau.http.runtime import Runtime
 from sceau.keys.errors import KeyVersionGone
 from sceau.objects.errors import ObjectAbsent, ObjectExists
@@ -92,25 +93,32 @@ class Undoing:
         """
         self._require_on()
         then = self._then(record_id, at)
+        made: dict[str, StoredDocument] = {}  # new objects are made once, whatever becomes of the commits
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return self._restore(record_id, then, at)
+                return self._restore(record_id, then, at, made)
             except CommitLost:
-                if attempt == _ATTEMPTS:
-                    raise
+                if attempt < _ATTEMPTS:
+                    continue
+                if self._present(record_id)[0] is None:
+                    raise NothingToRestore(
+                        f"{dossier_name(record_id)} was deleted, and this host lets nothing be written over its "
+                        "deletion mark: take the mark away by the host's own tools, and try again"
+                    ) from None
+                raise
         raise AssertionError("the last attempt returns or raises")
 
-    def _restore(self, record_id: str, then: _Then, at: datetime) -> Undone:
+    def _restore(self, record_id: str, then: _Then, at: datetime, made: dict[str, StoredDocument]) -> Undone:
         tag, present = self._present(record_id)
         newest = self._newest(record_id, then, present)
         undone = Undone(then.dossier.head.version, then.written_at, newest.head.version)
         event = self._announce(record_id, newest, then, at)
-        dossier = self._with_documents(record_id, then.dossier, undone)
+        dossier = self._with_documents(then.dossier, undone, made)
         back = replace(
             dossier,
             head=dossier.head.model_copy(update={"version": newest.head.version, "updated": newest.head.updated}),
             commits=newest.commits,
-        ).following(event, at=int(self._clock().timestamp() * 1000))
+        ).following(event, at=millis(self._clock()))
         self._records.commit(back, replacing=Loaded(newest, tag))
         undone.version = back.head.version
         return undone
@@ -164,20 +172,19 @@ class Undoing:
             except (RecordDamaged, KeyVersionGone):
                 continue  # a forger's, or sealed under what is gone: an older one may open
 
-    def _with_documents(self, record_id: str, dossier: Dossier, undone: Undone) -> Dossier:
+    def _with_documents(self, dossier: Dossier, undone: Undone, made: dict[str, StoredDocument]) -> Dossier:
         """The dossier with new objects for the documents whose objects are not what it says."""
-        moves: dict[str, StoredDocument] = {}
         for row in dossier.entries.rows():
             document = row.document
-            if self._is_there(document):
+            if document.object_name in made or self._is_there(document):
                 continue
             sealed = self._sealed(document)
             if sealed is None:
                 undone.lost.append(document.object_name)
                 continue
-            moves[document.object_name] = self._upload(document, sealed)
-            undone.documents += 1
-        return moved(dossier, moves)
+            made[document.object_name] = self._upload(document, sealed)
+        undone.documents = len(made)
+        return moved(dossier, made)
 
     def _is_there(self, document: StoredDocument) -> bool:
         try:

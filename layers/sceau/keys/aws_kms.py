@@ -14,6 +14,8 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from typing import Any, Final, NoReturn
 
@@ -164,6 +166,23 @@ class AwsKmsKeyService:
                 raise UnknownKey(f"a KMS key of {key} is no P-256 key")
             found.append(PublicKey(str(one.key_id), answer["PublicKey"]))
         return tuple(found)
+
+    def metadata(self, key: KeyName) -> list[dict[str, Any]]:
+        """What KMS tells of a key's versions, oldest first: no operation with the keys. For `sceau stage check`."""
+        told = []
+        for one in self._versions(key, signing=key in SIGNING_KEYS):
+            described = dict(self._call("describe_key", KeyId=one.arn)["KeyMetadata"])
+            if (described.get("KeySpec"), described.get("KeyState")) == ("SYMMETRIC_DEFAULT", "Enabled"):
+                status = self._call("get_key_rotation_status", KeyId=one.arn)
+                described["KeyRotationEnabled"] = status["KeyRotationEnabled"]
+            told.append(described)
+        return told
+
+    def time(self) -> datetime:
+        """KMS's clock, to the second: the date of an answer about the probe key."""
+        newest = self._versions(KeyName.PROBE, signing=False)[-1]
+        answer = self._call("describe_key", KeyId=newest.arn)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def _versions(self, key: KeyName, *, signing: bool) -> tuple[KmsKey, ...]:
         if key not in self._keys or (key in SIGNING_KEYS) is not signing:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from struct import Struct
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, serialization
@@ -111,6 +112,16 @@ class LocalKeyService:
     def public_keys(self, key: KeyName) -> tuple[PublicKey, ...]:
         """See the port. A version's name is its number in the key file."""
         return self._signing(key).public
+
+    def metadata(self, key: KeyName) -> list[dict[str, Any]]:
+        """What the file tells of a key's versions, oldest first. For `sceau stage check`."""
+        try:
+            found = keyfile.read(self._path)[0].keys[key]
+        except KeyFileRefused as error:
+            raise KeyServiceUnavailable(str(error)) from None
+        except KeyError:
+            raise UnknownKey(f"the key file has no key named {key}") from None
+        return [{"number": one.number, "type": found.type, "enabled": one.enabled} for one in found.versions]
 
     def _wrapping(self, key: KeyName) -> _WrappingKey:
         try:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from struct import error as struct_error
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from pkcs11.exceptions import (
     EncryptedDataInvalid,
@@ -32,7 +32,7 @@ from pkcs11.mechanisms import GCMParams, Mechanism
 from sceau.keys.context import bound
 from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey, UnwrapRefused
 from sceau.keys.pkcs11_library import kind
-from sceau.keys.pkcs11_objects import Ring, WrappingVersion, read_ring
+from sceau.keys.pkcs11_objects import Ring, WrappingVersion, describe, read_ring
 from sceau.keys.pkcs11_token import Session, Token, TokenLost
 from sceau.keys.ports import DATA_KEY_BYTES, KeyName, PublicKey
 from sceau.keys.wrapped import NUMBERED_HEAD, Form
@@ -131,6 +131,14 @@ class Pkcs11KeyService:
             return tuple(PublicKey(version, found.spki) for version, found in newest_first)
 
         return self._on_ring(work, knows=lambda ring: key in ring.signing)
+
+    def metadata(self, key: KeyName) -> list[dict[str, Any]]:
+        """Attributes of a key's versions, oldest first. For `sceau stage check`."""
+
+        def work(ring: Ring) -> list[dict[str, Any]]:
+            return [] if key in ring.faults else _called(lambda: describe(ring, key))
+
+        return self._on_ring(work, knows=lambda ring: bool(ring.numbers(key)))
 
     def _versions(
         self, ring: Ring, kinds: Mapping[KeyName, Mapping[NumberT, ResultT]], key: KeyName

@@ -159,10 +159,36 @@ class Library:
             raise KeyServiceNotUsable(f"the PKCS#11 module {self._path} did not start: it answered {answer:#x}")
 
 
+def find_module(base: Path, module: Path) -> Path:
+    """Where a declared module is: a path below `base` or of the system's; a bare name, where systems keep SoftHSM's.
+
+    Raises KeyServiceNotUsable with a sentence when a bare name is nowhere.
+    """
+    if len(module.parts) > 1:
+        return base / module
+    found = next((Path(folder) / module for folder in _FOLDERS if (Path(folder) / module).is_file()), None)
+    if found is None:
+        raise KeyServiceNotUsable(
+            f"the PKCS#11 module {module} is not installed here (SoftHSM2: apt-get install softhsm2; "
+            "elsewhere, write its whole path into the chalicefile)"
+        )
+    return found
+
+
 def kind(error: Exception) -> str:
     """A PKCS#11 error by its kind: messages of modules may quote anything."""
     return type(error).__name__
 
+
+_FOLDERS = (
+    "/usr/lib/softhsm",
+    "/usr/lib/x86_64-linux-gnu/softhsm",
+    "/usr/lib/aarch64-linux-gnu/softhsm",
+    "/usr/lib64/softhsm",
+    "/usr/lib64/pkcs11",
+    "/usr/local/lib/softhsm",
+    "/opt/homebrew/lib/softhsm",
+)
 
 _libraries: dict[Path, Library] = {}
 _libraries_lock = threading.Lock()

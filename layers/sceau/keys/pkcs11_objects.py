@@ -157,6 +157,28 @@ def list_versions(token: Token, prefix: str) -> dict[KeyName, list[int]]:
     return _asked(token, work)
 
 
+def describe(ring: Ring, key: KeyName) -> list[dict[str, Any]]:
+    """What the token tells of each version's objects: those of a version together, the worse of each. PKCS11Error."""
+    told = []
+    for number in ring.numbers(key):
+        if key in SIGNING_KEYS:
+            objects, method = [ring.signing[key][str(number)].private], "ecdsa"
+        else:
+            version = ring.wrapping[key][number]
+            objects = [one for one in (version.cipher, version.mac) if one is not None]
+            method = next(name for name, form in METHODS.items() if form is version.form)
+        told.append(
+            {
+                "number": number,
+                "method": method,
+                "sensitive": all(one[Attribute.SENSITIVE] for one in objects),
+                "extractable": any(one[Attribute.EXTRACTABLE] for one in objects),
+                "local": all(one[Attribute.LOCAL] for one in objects),
+            }
+        )
+    return told
+
+
 def destroy_version(token: Token, prefix: str, key: KeyName, number: int) -> None:
     """Destroy a version that is not the newest: what it wrapped is lost, unless the HSM's own backup has it.
 

@@ -9,108 +9,46 @@ by Key Manager goes on below that, keeps the key's id, and its documented interf
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-import random
-import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import urllib3
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
 
 from sceau.keys.context import bound
-from sceau.keys.errors import KeyServiceNotUsable, KeyServiceUnavailable, KeyVersionGone, UnknownKey, UnwrapRefused
+from sceau.keys.errors import KeyServiceUnavailable, KeyVersionGone, UnknownKey, UnwrapRefused
 from sceau.keys.ports import DATA_KEY_BYTES, SIGNING_KEYS, KeyName, PublicKey
-from sceau.keys.retrying import Transient, retried
+from sceau.keys.scaleway_http import NOT_FOUND, KeyManager, Refusal, bytes_of, text_of
 from sceau.keys.signatures import RAW_BYTES, raw_of_der
 from sceau.keys.wrapped import IDENTIFIED_HEAD, Form
 
-ORIGIN: Final = "https://api.scaleway.com"
-SECRET_KEY_VARIABLE: Final = "SCEAU_SCALEWAY_SECRET_KEY"  # noqa: S105 - a variable's name
-"""Not SCW_…: these names are reserved in Scaleway's containers."""
-
-CONNECTIONS: Final = 32
-CONNECT_SECONDS: Final = 1.0
-READ_SECONDS: Final = 3.0
-
 _SYMMETRIC: Final = {"symmetric_encryption": "aes_256_gcm"}
 _SIGNING: Final = {"asymmetric_signing": "ec_p256_sha256"}
-_LARGEST_ANSWER: Final = 64 * 1024
 _LARGEST_CIPHERTEXT: Final = 4096
-_OK, _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _TOO_MANY, _INTERNAL = 200, 401, 403, 404, 429, 500
 
 SignatureForm = Literal["raw", "der"]
 
 
-def pool(ca_file: str | None = None) -> urllib3.PoolManager:
-    """Connections that stay open: with TLS anew, each call would cost two round trips more."""
-    return urllib3.PoolManager(
-        maxsize=CONNECTIONS, block=True, retries=False, cert_reqs="CERT_REQUIRED", ca_certs=ca_file
-    )
-
-
-def read_secret_key(file: Path | None, environ: Mapping[str, str]) -> str:
-    """The secret key of the IAM API key: from a file, or else from the environment.
-
-    Raises KeyServiceNotUsable, a sentence that does not quote it.
-    """
-    where = f"the file {file}" if file else SECRET_KEY_VARIABLE
-    try:
-        text = file.read_text("ascii").strip() if file else environ.get(SECRET_KEY_VARIABLE, "")
-    except OSError as error:
-        raise KeyServiceNotUsable(f"{where} can't be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        text = "?"
-    if not text:
-        raise KeyServiceNotUsable(f"{where} does not hold the secret key of Scaleway's API")
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise KeyServiceNotUsable(f"what {where} holds is no secret key of Scaleway's API, which is a UUID") from None
-
-
-class _Refusal(Exception):
-    """Key Manager answered with a status of 400 or more that is not worth another try. `argument`: what it named."""
-
-    def __init__(self, status: int, argument: str | None) -> None:
-        super().__init__(f"Key Manager answered {status}")
-        self.status = status
-        self.argument = argument
-
-
 class ScalewayKeyService:
-    """The port on Key Manager in `region`; `keys` are the ids of each key, oldest first. Safe under threads.
+    """The port on Key Manager; `keys` are the ids of each key, oldest first. Safe under threads.
 
-    `secret_key` is that of an IAM API key. Nothing is asked when this is made. `sleep` (seconds) and `jitter` (0 to 1)
-    are for pauses between attempts.
+    Nothing is asked when this is made.
     """
 
-    def __init__(
-        self,
-        http: urllib3.PoolManager,
-        region: str,
-        keys: Mapping[KeyName, Sequence[uuid.UUID]],
-        secret_key: str,
-        *,
-        origin: str = ORIGIN,
-        sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self._http = http
-        self._base = f"{origin}/key-manager/v1alpha1/regions/{region}/keys/"
+    def __init__(self, manager: KeyManager, keys: Mapping[KeyName, Sequence[uuid.UUID]]) -> None:
+        self._manager = manager
         self._keys = {name: tuple(ids) for name, ids in keys.items() if ids}
-        self._headers = {"X-Auth-Token": secret_key, "Accept": "application/json", "User-Agent": "sceau"}
-        self._sleep = sleep
-        self._jitter = jitter
         self._public: dict[uuid.UUID, bytes] = {}
         self.signature_form: SignatureForm | None = None
         """Which form its signatures have: not documented, so found out with the first one, and then kept to."""
@@ -121,16 +59,16 @@ class ScalewayKeyService:
             raise ValueError(f"a data key has {DATA_KEY_BYTES} bytes")
         newest = self._versions(key, signing=False)[-1]
         head = IDENTIFIED_HEAD.pack(Form.SCALEWAY, newest.bytes)
-        body = {"plaintext": _text(data_key), "associated_data": _associated(head, key, context)}
+        body = {"plaintext": text_of(data_key), "associated_data": _associated(head, key, context)}
         try:
-            answer = self._ask("POST", newest, "encrypt", body)
-        except _Refusal as refusal:
+            answer = self._manager.ask("POST", newest, "encrypt", body)
+        except Refusal as refusal:
             try:
                 self._explain(newest, _SYMMETRIC, refusal)
             except KeyVersionGone:
                 raise KeyServiceUnavailable(f"the {key} key in use is disabled, deleted or not there") from None
             raise KeyServiceUnavailable(f"Key Manager did not wrap ({refusal})") from None
-        ciphertext = _bytes(answer, "ciphertext")
+        ciphertext = bytes_of(answer, "ciphertext")
         if not 0 < len(ciphertext) <= _LARGEST_CIPHERTEXT:
             raise KeyServiceUnavailable("Key Manager gave a ciphertext of another size")
         return head + ciphertext
@@ -145,15 +83,15 @@ class ScalewayKeyService:
         found = next((one for one in versions if one.bytes == key_id), None)
         if found is None:
             raise UnwrapRefused("a wrapped data key names a key that is not among this one's versions")
-        body = {"ciphertext": _text(ciphertext), "associated_data": _associated(head, key, context)}
+        body = {"ciphertext": text_of(ciphertext), "associated_data": _associated(head, key, context)}
         try:
-            answer = self._ask("POST", found, "decrypt", body)
-        except _Refusal as refusal:
+            answer = self._manager.ask("POST", found, "decrypt", body)
+        except Refusal as refusal:
             if refusal.argument not in {"ciphertext", "associated_data"}:
                 self._explain(found, _SYMMETRIC, refusal)
                 raise KeyServiceUnavailable(f"Key Manager did not unwrap ({refusal})") from None
             raise UnwrapRefused("a wrapped data key is altered, or of another key or context") from None
-        data_key = _bytes(answer, "plaintext")
+        data_key = bytes_of(answer, "plaintext")
         if len(data_key) != DATA_KEY_BYTES:
             raise UnwrapRefused("what was wrapped is no data key")
         return data_key
@@ -166,11 +104,11 @@ class ScalewayKeyService:
         if found is None:
             raise KeyVersionGone(f"the {key} key has no such version")
         try:
-            answer = self._ask("POST", found, "sign", {"digest": _text(digest)})
-        except _Refusal as refusal:
+            answer = self._manager.ask("POST", found, "sign", {"digest": text_of(digest)})
+        except Refusal as refusal:
             self._explain(found, _SIGNING, refusal)
             raise KeyServiceUnavailable(f"Key Manager did not sign ({refusal})") from None
-        signature = _bytes(answer, "signature")
+        signature = bytes_of(answer, "signature")
         if self.signature_form is None:
             self.signature_form = _form_of(signature, digest, self._public_key(found))
         raw = _raw(signature, self.signature_form)
@@ -189,6 +127,23 @@ class ScalewayKeyService:
             found.append(PublicKey(str(one), self._public_key(one)))
         return tuple(found)
 
+    def metadata(self, key: KeyName) -> list[dict[str, Any]]:
+        """What Key Manager tells of a key's versions, oldest first; none of it secret. For `sceau stage check`."""
+        told = []
+        for one in self._versions(key, signing=key in SIGNING_KEYS):
+            try:
+                told.append(self._manager.ask("GET", one))
+            except Refusal as refusal:
+                raise KeyServiceUnavailable(f"Key Manager did not tell of a key of {key} ({refusal})") from None
+        return told
+
+    def time(self) -> datetime:
+        """Key Manager's clock, to the second: the date of an answer about the probe key."""
+        try:
+            return self._manager.time(self._versions(KeyName.PROBE, signing=False)[-1])
+        except Refusal as refusal:
+            raise KeyServiceUnavailable(f"Key Manager did not tell of the probe key ({refusal})") from None
+
     def _versions(self, key: KeyName, *, signing: bool) -> tuple[uuid.UUID, ...]:
         if key not in self._keys or (key in SIGNING_KEYS) is not signing:
             raise UnknownKey(f"the stage has no {'signing' if signing else 'wrapping'} key {key} in Key Manager")
@@ -197,25 +152,25 @@ class ScalewayKeyService:
     def _public_key(self, key_id: uuid.UUID) -> bytes:
         if key_id not in self._public:
             try:
-                pem = self._ask("GET", key_id, "public-key").get("pem")
-            except _Refusal as refusal:
+                pem = self._manager.ask("GET", key_id, "public-key").get("pem")
+            except Refusal as refusal:
                 self._explain(key_id, _SIGNING, refusal)
                 raise KeyServiceUnavailable(f"Key Manager did not give a public key ({refusal})") from None
             self._public[key_id] = _spki(pem)
         return self._public[key_id]
 
-    def _explain(self, key_id: uuid.UUID, usage: Mapping[str, str], refusal: _Refusal) -> None:
+    def _explain(self, key_id: uuid.UUID, usage: Mapping[str, str], refusal: Refusal) -> None:
         """What a refusal means, by the key's state. Returns when that does not explain it."""
-        if refusal.status == _NOT_FOUND:
+        if refusal.status == NOT_FOUND:
             raise KeyVersionGone("a version of a key is not in Key Manager (any more)")
         self._require(key_id, usage)
 
     def _require(self, key_id: uuid.UUID, usage: Mapping[str, str]) -> None:
         """Raise KeyVersionGone or UnknownKey when the key is not enabled, or of another kind. Metadata only."""
         try:
-            known = self._ask("GET", key_id)
-        except _Refusal as refusal:
-            if refusal.status == _NOT_FOUND:
+            known = self._manager.ask("GET", key_id)
+        except Refusal as refusal:
+            if refusal.status == NOT_FOUND:
                 raise KeyVersionGone("a version of a key is not in Key Manager (any more)") from None
             raise KeyServiceUnavailable(f"Key Manager did not tell a key's state ({refusal})") from None
         if known.get("state") != "enabled":
@@ -224,74 +179,10 @@ class ScalewayKeyService:
         if not isinstance(given, dict) or any(given.get(name) != algorithm for name, algorithm in usage.items()):
             raise UnknownKey("a key in Key Manager is of another kind than its name needs")
 
-    def _ask(
-        self, method: str, key_id: uuid.UUID, verb: str | None = None, body: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
-        url = f"{self._base}{key_id}" + (f"/{verb}" if verb else "")
-        data = None if body is None else json.dumps(body).encode()
-        headers = self._headers if data is None else {**self._headers, "Content-Type": "application/json"}
-
-        def once(seconds: float) -> dict[str, Any]:
-            timeout = urllib3.Timeout(connect=min(CONNECT_SECONDS, seconds), read=min(READ_SECONDS, seconds))
-            try:
-                response = self._http.request(
-                    method, url, body=data, headers=headers, timeout=timeout, redirect=False, preload_content=False
-                )
-                try:
-                    content = response.read(_LARGEST_ANSWER + 1)
-                finally:
-                    response.release_conn()
-            except urllib3.exceptions.HTTPError as error:
-                raise Transient(f"Key Manager was not reached ({type(error).__name__})") from None
-            return _checked(response.status, content, str(key_id) if verb and method == "POST" else None)
-
-        return retried(once, sleep=self._sleep, random=self._jitter)
-
-
-def _checked(status: int, content: bytes, key_id: str | None) -> dict[str, Any]:
-    """The answer's members. Raises Transient, KeyServiceUnavailable, _Refusal. Texts of answers go nowhere."""
-    if status == _TOO_MANY or status >= _INTERNAL:
-        raise Transient(f"Key Manager answered {status}")
-    if status in {_UNAUTHORIZED, _FORBIDDEN}:
-        raise KeyServiceUnavailable(f"Key Manager refused our API key ({status})")
-    try:
-        answer = json.loads(content) if len(content) <= _LARGEST_ANSWER else None
-    except ValueError:
-        answer = None
-    if status != _OK:
-        raise _Refusal(status, _argument_of(answer))
-    if not isinstance(answer, dict):
-        raise KeyServiceUnavailable("Key Manager gave an answer of another form")
-    if key_id is not None and answer.get("key_id") != key_id:
-        raise KeyServiceUnavailable("Key Manager answered for another key")
-    return answer
-
-
-def _argument_of(answer: object) -> str | None:
-    """The argument that an `invalid_arguments` refusal names."""
-    if not isinstance(answer, dict) or answer.get("type") != "invalid_arguments":
-        return None
-    details = answer.get("details")
-    first = details[0] if isinstance(details, list) and details else None
-    name = first.get("argument_name") if isinstance(first, dict) else None
-    return name if isinstance(name, str) else None
-
 
 def _associated(head: bytes, key: KeyName, context: Mapping[str, str]) -> str:
     """A digest, whatever the context's size: the interface names no largest size for associated data."""
-    return _text(sha256(bound(head, key, context)).digest())
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _bytes(answer: Mapping[str, Any], member: str) -> bytes:
-    value = answer.get(member)
-    try:
-        return base64.b64decode(value, validate=True) if isinstance(value, str) else b""
-    except (binascii.Error, ValueError):
-        raise KeyServiceUnavailable("Key Manager gave an answer that is not base64") from None
+    return text_of(sha256(bound(head, key, context)).digest())
 
 
 def _spki(pem: object) -> bytes:
@@ -306,8 +197,6 @@ def _spki(pem: object) -> bytes:
 
 def _form_of(signature: bytes, digest: bytes, spki: bytes) -> SignatureForm:
     """The form in which a signature verifies. Raises KeyServiceUnavailable when it does in neither."""
-    from cryptography.hazmat.primitives.serialization import load_der_public_key
-
     public = load_der_public_key(spki)
     forms: tuple[SignatureForm, ...] = ("raw", "der")
     for form in forms:

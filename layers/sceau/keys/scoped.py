@@ -13,12 +13,15 @@ from sceau.keys.ports import KeyName, KeyService, PublicKey
 
 
 class KeyOperation(StrEnum):
-    """What may be granted on a key. `public` is the reading of public keys."""
+    """What may be granted on a key. `public` is the reading of public keys; `describe` that of what a key is and not
+    what it does: usage, state, rotation, protection. It is no operation of the port: `sceau.keys.checks` asks for it.
+    """
 
     WRAP = "wrap"
     UNWRAP = "unwrap"
     SIGN = "sign"
     PUBLIC = "public"
+    DESCRIBE = "describe"
 
 
 class ScopedKeys:

@@ -9,6 +9,7 @@ import pytest
 from sceau.cli.local_stage import ensure_local_stage
 from sceau.cli.main import main
 from sceau.cli.stage_check import report
+from sceau.keys.ports import KeyName
 from sceau.objects.findings import Finding
 from sceau.stage import Settings, load_stage
 
@@ -36,7 +37,9 @@ def test_the_local_stage_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ensure_local_stage(load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=folder)))
     assert main(["stage", "check", "local", "--folder", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["holds"] * 4
+    assert [line.split()[0] for line in lines] == ["holds"] * (4 + len(KeyName) + 1)
+    assert [line.split()[1:3] for line in lines[4:-1]] == [["key", key.value] for key in KeyName]
+    assert "associated data binds" in lines[-1]
     store = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=folder)).store()
     assert [name.rpartition("/")[2] for name in store.list("probe/")] == ["locked"], "for its minute"
 

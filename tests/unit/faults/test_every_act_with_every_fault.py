@@ -219,6 +219,8 @@ ACTS = {
     "retrieve fhir document": Act("hospital-physician", get("/fhir/Bundle/{fhir}"), "full", False),
     "traces": Act("patient", get("/fhir/AuditEvent?date=ge2026-03-01"), "full", False),
     "read trace": Act("patient", get("/fhir/AuditEvent/{event}"), "full", False),
+    "read decision": Act("patient", get("/fhir/Consent/{grant}"), "full", False),
+    "history of a decision": Act("patient", get("/fhir/Consent/{grant}/_history"), "full", False),
     "notices": Act("patient", get("/fhir/Communication"), "full", False),
     "review": Act("reviewer", reviewing, "emergency", False),
     "figures": Act("operations", get("/ops/emergency-reviews"), "emergency", False),

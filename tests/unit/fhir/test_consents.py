@@ -27,7 +27,7 @@ from fixtures.bodies import (
     opening,
     refused,
 )
-from sceau.access.model import Identifier
+from sceau.access.model import Identifier, Reason, Verdict
 from sceau.cli.bodies import consent_decision, consent_life, consent_opening
 from sceau.cli.body_parts import stored_patient
 from sceau.cli.documents import DOMINIQUE
@@ -559,6 +559,10 @@ def test_an_opening_goes_out_without_the_identity() -> None:
 
 @pytest.mark.parametrize(("reading", "expected"), [(True, "permit"), (False, "deny")])
 def test_what_the_caller_may_do_is_told_with_its_reason(reading: bool, expected: str) -> None:
-    told = access_statement(RECORD, reading=reading, reason="denied.no-grant")
+    verdicts = {"access": Verdict(reading, Reason.DENIED_NO_GRANT), "collect": Verdict(True, Reason.ALLOWED_FEEDING)}
+    told = access_statement(RECORD, verdicts)
     assert told["provision"]["type"] == expected
     assert told["policyRule"] == {"text": "denied.no-grant"}
+    (feeding,) = told["provision"]["provision"]
+    assert (feeding["type"], feeding["action"][0]["coding"][0]["code"]) == ("permit", "collect")
+    assert feeding["extension"] == [{"url": "urn:sceau:fhir:reason", "valueCode": "allowed.feeding"}]

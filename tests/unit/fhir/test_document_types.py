@@ -70,8 +70,20 @@ def class_token(kind: DocumentType) -> str:
     return f"{kind.class_system or TRE_A03}|{kind.class_code or '99'}"
 
 
-@pytest.mark.parametrize("form", ["cda", "pdf"])
-@every_type
+def test_a_care_history_is_accepted_as_cda_only() -> None:
+    error = refused(submit, bundle(of_type(TYPES["REMB"], "pdf")))
+    assert expressions(error.problems) == ["Bundle.entry[1].resource.content[0].attachment"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        pytest.param(kind, form, id=f"{code}-{form}")
+        for code, kind in TYPES.items()
+        for form in ("cda", "pdf")
+        if (code, form) != ("REMB", "pdf")
+    ],
+)
 def test_a_document_of_each_type_is_accepted_with_its_class_and_found_by_both(kind: DocumentType, form: str) -> None:
     sent = of_type(kind, form)
     got = submit(bundle(sent), strict=True)

@@ -7,6 +7,7 @@ and the event that counts the last minute's unauthenticated requests.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,12 +43,16 @@ class World:
 
     def act(
         self, session: Session, method: str, target: str, headers: dict[str, str], body: bytes | None = None
-    ) -> None:
+    ) -> bytes:
         response = session.request(method, target, body, headers)
         assert response.status == 200, response.data
+        return bytes(response.data)
 
-    def publish(self, documents: int) -> None:
-        self.act(self.laboratory, "POST", "/fhir", FHIR, publication(self.record.patient, documents))
+    def publish(self, documents: int) -> str:
+        """Returns the id of one of the entries."""
+        answer = self.act(self.laboratory, "POST", "/fhir", FHIR, publication(self.record.patient, documents))
+        locations = [entry["response"]["location"] for entry in json.loads(answer)["entry"]]
+        return str(next(one.split("/")[1] for one in locations if one.startswith("DocumentReference/")))
 
     def search(self) -> None:
         self.act(self.physician, "GET", exam_search(self.record.patient), FHIR)
@@ -65,9 +70,14 @@ class World:
         return Counter(f"{call.operation} {call.name.partition('/')[0]}" for call in calls if call not in of_no_record)
 
     def key_calls(self) -> Counter[str]:
-        renewed = (KeyName.CONFIGURATION, KeyName.JOURNAL)
-        calls = [call for call in self.keys.calls if call.key not in renewed]
-        return Counter(f"{call.operation} {call.key}" for call in calls if call.operation is not KeyOperation.PUBLIC)
+        return counted(self.keys)
+
+
+def counted(keys: PolicingKeys) -> Counter[str]:
+    """Calls of acts, by operation and key."""
+    renewed = (KeyName.CONFIGURATION, KeyName.JOURNAL)
+    calls = [call for call in keys.calls if call.key not in renewed]
+    return Counter(f"{call.operation} {call.key}" for call in calls if call.operation is not KeyOperation.PUBLIC)
 
 
 @pytest.fixture(scope="module")

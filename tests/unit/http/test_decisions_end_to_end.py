@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from fixtures.inprocess import Process, Response, Session, World
+from fixtures.inprocess import Process, Response, Session, World, key_service
 from sceau.access.standing import PROFESSIONALS
 from sceau.cli import bodies
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES, Author
+from sceau.envelope.messages import Envelope
+from sceau.identity.structures import DirectoryStore
 from sceau_schemas.dossier import DossierHead
 from unit.faults.whole import read_whole
 from unit.http.published import Json, bundle, good, laboratory_document, matches, opened, search
@@ -484,3 +486,20 @@ def test_nobody_opens_as_representative_a_record_of_somebody_of_age(full: World)
     stand.process.world.clock.now = datetime(2032, 1, 9, tzinfo=UTC)
     with stand.unchanged(403, "denied.majority") as answers:
         answers.append(stand.post("representative", bodies.consent_opening(PATIENTS["dune"])))
+
+
+def test_a_structure_that_does_not_exist_gets_nothing(stand: Stand) -> None:
+    """As far as the stage was told which ones do; before that, a number of the right form passes."""
+    world = stand.process.world
+    DirectoryStore(world.memory, Envelope(key_service())).put([structure_number("hospital")], "a test")
+    stand.later(minutes=2)
+    with stand.unchanged(422) as answers:
+        answers.append(stand.grant("practice"))
+    assert answers[0].json()["issue"][0]["expression"] == ["Consent.provision.actor[0].reference.identifier.value"]
+    assert stand.grant("hospital").status == 201
+    assert stand.decide(HOLDER, "grant", SPECIALIST).status == 201, "persons are in another directory"
+
+
+def structure_number(name: str) -> str:
+    identifier = bodies.consent_grant(DOMINIQUE, STRUCTURES[name])["provision"]["actor"][0]["reference"]["identifier"]
+    return str(identifier["value"])

@@ -93,7 +93,7 @@ def test_nobody_but_the_patient_deletes_or_replaces_it(stand: Stand) -> None:
         (lambda b: b.update(author=[{"reference": "#patient"}, {"reference": "#p"}]), 403, "denied.not-author"),
         (lambda b: b.update(author=[{"reference": "#p"}]), 403, "denied.not-author"),
         (lambda b: b["type"]["coding"][0].update(system=codes.LOINC, code="34112-3"), 403, "denied.patient-type"),
-        (lambda b: b["type"]["coding"][0].update(code="REMB"), 403, "denied.patient-type"),
+        (lambda b: b["type"]["coding"][0].update(code="CERT_DECL"), 403, "denied.patient-type"),
         (lambda b: b.update(securityLabel=[coded("INVISIBLE_PATIENT")]), 422, "denied.label"),
     ],
 )

@@ -14,7 +14,7 @@ from sceau.http.building import journal_of, server_identity
 from sceau.http.runtime import SwitchedOff
 from sceau.http.undoing import NothingToRestore, Undoing, Undone
 from sceau.keys.ports import KeyName
-from sceau.objects.errors import ObjectStoreUnavailable
+from sceau.objects.errors import ObjectChanged, ObjectStoreUnavailable
 from sceau.objects.ports import EarlierVersions
 from sceau.objects.scoped import ScopedStore, StoreOperation
 from sceau.records.backup.state import BackupVersions
@@ -221,6 +221,24 @@ def test_what_no_source_has_any_more_is_named_as_lost(tmp_path: Path) -> None:
     done = undo(world, at, backup=True)
     assert done.lost == [document(an_id(1))]
     assert world.memory.read(document(an_id(2)))
+
+
+def test_where_a_deletion_mark_stands_in_the_way_a_sentence_says_so(world: BackupWorld) -> None:
+    """versitygw takes the mark of a deleted dossier for an object (tests/contract/test_s3_servers.py)."""
+    at = advance(world.clock, hours=1)
+    known = set(world.memory.list(""))
+    deleted(world)
+    advance(world.clock, minutes=1)
+
+    class Marked(PolicingStore):
+        def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
+            if name == DOSSIER and expected is None:
+                raise ObjectChanged(name)
+            return super().replace(name, data, expected=expected)
+
+    with pytest.raises(NothingToRestore, match="deletion mark"):
+        undo(world, at, store=Marked(world.memory, known=known))
+    assert len(set(world.memory.list(f"records/{RECORD}/documents/"))) == 3, "made once, though it was tried five times"
 
 
 def test_a_time_before_the_record_restores_nothing_and_writes_no_event(world: BackupWorld) -> None:

@@ -460,4 +460,5 @@ def test_a_role_without_the_right_to_probes_gets_nothing_to_measure_with(tmp_pat
     assert list(stage.runtime("ingest").properties()) == []
     findings = list(stage.runtime("upkeep").properties())
     assert [one.name for one in findings if not one.held] == []
-    assert len(findings) == 4
+    keys = [f"key {key}" for key in KeyName]
+    assert [one.name for one in findings[4:]] == keys, "what keys are, and nothing wrapped with the probe key"

@@ -45,4 +45,4 @@ def test_the_scopes_are_those_that_some_act_needs() -> None:
     ]
     published = server_metadata(SETTINGS)["scopes_supported"]
     assert published == sorted(wanted)
-    assert all(re.fullmatch(r"(system|user|patient)/[A-Za-z]+\.[cruds]+", scope) for scope in published)
+    assert all(re.fullmatch(r"(system|user|patient|ops)/[A-Za-z]+\.[cruds]+", scope) for scope in published)

@@ -40,7 +40,7 @@ def store() -> PolicingStore:
         lambda store: store.create(EVENT, b"", locked_until=datetime(2036, 1, 1)),  # noqa: DTZ001 - the misuse
         lambda store: store.extend_lock(EVENT, datetime(2036, 1, 1)),  # noqa: DTZ001 - the misuse
         lambda store: store.read(DOCUMENT),
-        lambda store: store.locked_until(EVENT),
+        lambda store: store.locked_until(DOCUMENT),
     ],
 )
 def test_misuse_is_an_assertion_that_fails_even_if_it_is_swallowed(

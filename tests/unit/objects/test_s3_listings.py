@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,7 +11,8 @@ from fakes.s3_transport import Reply, Sent
 from sceau.objects.errors import ObjectAbsent, ObjectLocked, ObjectStoreUnavailable
 from sceau.objects.ports import Kept
 from sceau.objects.s3.naming import Naming
-from unit.objects.s3_world import BUCKETS, DENIED, DOCUMENT, DOSSIER, EVENT, MARK, World, found, make_world
+from sceau.objects.s3.versions import written_at
+from unit.objects.s3_world import BUCKETS, DENIED, DOCUMENT, DOSSIER, EVENT, MARK, NOW, World, found, make_world
 
 RECORDS, EVENTS, LOG = "dmp-records", "dmp-events", "dmp-log"
 
@@ -160,6 +162,20 @@ def test_versions_are_counted_by_name_over_pages_and_marks_hide() -> None:
     ]
     assert world.sent[1].query["key-marker"] == "records/b"
     assert world.sent[1].query["version-id-marker"] == "v3"
+
+
+@pytest.mark.parametrize(
+    ("version_id", "written"),
+    [
+        ("01ARZ3NDEKTSV4RRFFQ69G5FAV", datetime(2016, 7, 30, 23, 54, 10, 259_000, tzinfo=UTC)),  # the ULID of its spec
+        ("3L4kqtJlcpXroDTDmJ+rmSpXd3dIbrHY", NOW),  # AWS
+        ("3b1f0f2a-5b3f-4b53-9d0e-6a3c7f1d2e4a", NOW),  # MinIO
+        ("91ARZ3NDEKTSV4RRFFQ69G5FAV", NOW),
+        ("null", NOW),
+    ],
+)
+def test_a_version_is_dated_by_its_host_or_by_the_id_that_says_more(version_id: str, written: datetime) -> None:
+    assert written_at({"VersionId": version_id, "LastModified": NOW}) == written
 
 
 # Deletion

@@ -35,7 +35,7 @@ from sceau.objects.s3.answers import (
 )
 from sceau.objects.s3.calls import Calls, Refused
 from sceau.objects.s3.naming import Naming, asked
-from sceau.objects.s3.versions import PAGE, entries_of, versions_by_key
+from sceau.objects.s3.versions import PAGE, entries_of, versions_by_key, written_at
 from sceau.objects.scoped import covers
 
 OWN_NAMES: Final = ("records/*/documents/", "journal/events/")
@@ -163,7 +163,7 @@ class S3Store:
         """See `EarlierVersions.history`: in the order in which S3 keeps them, which is that of their writing."""
         place = self._naming.place(name)
         return tuple(
-            Version(str(one["VersionId"]), one["LastModified"].astimezone(UTC), is_deletion="ETag" not in one)
+            Version(str(one["VersionId"]), written_at(one), is_deletion="ETag" not in one)
             for one in entries_of(self._calls, place["Bucket"], name)
         )
 

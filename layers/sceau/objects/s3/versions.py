@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 
 from sceau.objects.s3.calls import Calls, Refused
 
 PAGE: Final = 1000
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ULID = re.compile(rf"[0-7][{_CROCKFORD}]{{25}}")  # https://github.com/ulid/spec: 48 bits of time, 80 of chance
+_ULID_TIME = 10
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def entries_of(calls: Calls, bucket: str, name: str) -> list[dict[str, Any]]:
@@ -19,8 +26,24 @@ def entries_of(calls: Calls, bucket: str, name: str) -> list[dict[str, Any]]:
     return []
 
 
+def written_at(entry: dict[str, Any]) -> datetime:
+    """When a version, or a mark, was written (UTC).
+
+    versitygw dates a version anew when it is replaced, and a mark like what it hides; but the id that it gave it when
+    it was written is a ULID, which says when that was. Other hosts' ids are none (AWS: 32 characters; MinIO: UUIDs).
+    """
+    version = str(entry["VersionId"])
+    if not _ULID.fullmatch(version):
+        dated: datetime = entry["LastModified"].astimezone(UTC)
+        return dated
+    milliseconds = 0
+    for character in version[:_ULID_TIME]:
+        milliseconds = milliseconds * len(_CROCKFORD) + _CROCKFORD.index(character)
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
 def _newest_first(entry: dict[str, Any]) -> tuple[bool, Any]:
-    return bool(entry.get("IsLatest")), entry["LastModified"]
+    return bool(entry.get("IsLatest")), written_at(entry)
 
 
 def versions_by_key(

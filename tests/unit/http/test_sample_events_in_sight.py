@@ -74,4 +74,4 @@ def test_a_representative_is_shown_nothing_of_a_connexion_secrete() -> None:
 
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_what_is_about_no_entry_of_the_record_is_shown(kind: ActorKind) -> None:
-    assert {"retrieval", "review", "search of documents"} <= shown(kind, row("z" * 26, "INVISIBLE_PATIENT"))
+    assert {"retrieval", "review", "search of documents"} <= shown(kind, row("a" * 26, "INVISIBLE_PATIENT"))

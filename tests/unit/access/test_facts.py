@@ -1,0 +1,183 @@
+"""From what rests to facts: every kind of decision, in force and ended; every member of an entry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from sceau.access.facts import document_facts, grant_of, life_of, record_facts
+from sceau.access.life import Life
+from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
+from sceau_schemas.dossier import DossierHead, EntryFacts, StoredConsent, StoredIdentifier, StoredPatient
+
+RECORD = "a" * 26
+PERSONS, STRUCTURES = "urn:oid:1.2.250.1.71.4.2.1", "urn:oid:1.2.250.1.71.4.2.2"
+HOSPITAL, DOCTOR = StoredIdentifier(system=STRUCTURES, value="1750000001"), StoredIdentifier(system=PERSONS, value="8")
+OTHER = StoredIdentifier(system=PERSONS, value="9")
+START, END = 1_000_000_000_000, 1_100_000_000_000
+BEGAN, ENDED = datetime(2001, 9, 9, 1, 46, 40, tzinfo=UTC), datetime(2004, 11, 9, 11, 33, 20, tzinfo=UTC)
+
+
+def consent(kind: Any, grantee: StoredIdentifier | None = None, status: Any = "active", **more: Any) -> StoredConsent:
+    return StoredConsent(
+        id="b" * 26,
+        version=1,
+        updated=START,
+        event="e",
+        kind=kind,
+        status=status,
+        grantee=grantee,
+        by="patient",
+        **more,
+    )
+
+
+def head(*consents: StoredConsent, **more: Any) -> DossierHead:
+    patient = StoredPatient(
+        ins=StoredIdentifier(system="urn:x", value="1"),
+        birth_name="X",
+        first_names=("Y",),
+        birth_date="1979-03-28",
+        sex="female",
+        birth_place="00101",
+    )
+    members: dict[str, Any] = {"version": 1, "status": "open", "opened": 0, "updated": 0, **more}
+    return DossierHead(record_id=RECORD, patient=patient, consents=consents, **members)
+
+
+def identifier(stored: StoredIdentifier) -> Identifier:
+    return Identifier(stored.system, stored.value)
+
+
+def test_without_a_head_nobody_opened_a_record() -> None:
+    assert record_facts(RECORD, None) == RecordFacts(RECORD, RecordStatus.ABSENT)
+
+
+def test_every_kind_of_decision_in_force_is_a_fact() -> None:
+    facts = record_facts(
+        RECORD,
+        head(
+            consent("opening"),
+            consent("grant", HOSPITAL, start=START),
+            consent("grant", DOCTOR, start=START, end=END),
+            consent("express", DOCTOR, start=START),
+            consent("delegation", DOCTOR, start=START),
+            consent("medecin_traitant", DOCTOR),
+            consent("medecin_traitant", OTHER, "inactive"),
+            consent("block", OTHER),
+            consent("opposition", mode="bris_de_glace"),
+        ),
+    )
+    assert facts == RecordFacts(
+        RECORD,
+        RecordStatus.OPEN,
+        (
+            Grant(identifier(HOSPITAL), BEGAN, None, GrantKind.STRUCTURE),
+            Grant(identifier(DOCTOR), BEGAN, ENDED, GrantKind.PROFESSIONAL),
+            Grant(identifier(DOCTOR), BEGAN, None, GrantKind.EXPRESS),
+            Grant(identifier(DOCTOR), BEGAN, None, GrantKind.DELEGATION),
+        ),
+        "1979-03-28",
+        frozenset({identifier(OTHER)}),
+        frozenset({Mode.BRIS_DE_GLACE}),
+        identifier(DOCTOR),
+        frozenset({identifier(DOCTOR), identifier(OTHER)}),
+    )
+
+
+@pytest.mark.parametrize("status", ["inactive", "proposed", "rejected"])
+def test_what_is_not_in_force_gives_nothing_and_takes_nothing(status: str) -> None:
+    facts = record_facts(
+        RECORD,
+        head(
+            consent("grant", HOSPITAL, status, start=START),
+            consent("express", DOCTOR, status, start=START),
+            consent("delegation", DOCTOR, status, start=START),
+            consent("medecin_traitant", DOCTOR, status),
+            consent("block", OTHER, status),
+            consent("opposition", None, status, mode="centre_15"),
+        ),
+    )
+    assert facts.grants == ()
+    assert (facts.blocked, facts.opposed, facts.medecin_traitant) == (frozenset(), frozenset(), None)
+    assert facts.named == {identifier(DOCTOR)}, "who was named may answer"
+
+
+def test_two_medecins_traitants_at_once_contradict_each_other() -> None:
+    facts = record_facts(RECORD, head(consent("medecin_traitant", DOCTOR), consent("medecin_traitant", OTHER)))
+    assert facts.medecin_traitant is None
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        consent("opening"),
+        consent("block", OTHER, start=START),
+        consent("opposition", mode="centre_15", start=START),
+        consent("medecin_traitant", DOCTOR, start=START),
+        consent("grant", None, start=START),
+        consent("grant", HOSPITAL),
+    ],
+)
+def test_what_is_no_authorisation_is_none(stored: StoredConsent) -> None:
+    assert grant_of(stored) is None
+
+
+@pytest.mark.parametrize(
+    ("members", "status"),
+    [
+        ({"status": "open"}, RecordStatus.OPEN),
+        ({"status": "suspended", "suspended": START}, RecordStatus.SUSPENDED),
+        ({"status": "closed", "closed": START}, RecordStatus.CLOSED),
+        ({"status": "closed", "closed": START, "died": END}, RecordStatus.DECEASED),
+    ],
+)
+def test_the_status_is_the_record_s_and_death_comes_before(members: dict[str, Any], status: RecordStatus) -> None:
+    assert record_facts(RECORD, head(**members)).status is status
+
+
+@pytest.mark.parametrize(
+    ("members", "life"),
+    [
+        ({}, Life()),
+        ({"suspended": START}, Life()),
+        ({"closed": START}, Life()),
+        ({"status": "suspended", "suspended": START}, Life(suspended=BEGAN)),
+        ({"status": "closed", "closed": START}, Life(closed=BEGAN)),
+        (
+            {"status": "closed", "closed": START, "deletion_requested": END},
+            Life(closed=BEGAN, deletion_requested=ENDED),
+        ),
+    ],
+)
+def test_what_lies_ahead_depends_on_what_the_record_is_now(members: dict[str, Any], life: Life) -> None:
+    assert life_of(head(**members)) == life
+
+
+def test_every_member_of_an_entry_is_a_fact() -> None:
+    stored = EntryFacts(
+        status="superseded",
+        labels=("N", "MASQUE_PS"),
+        type_code="11502-2",
+        author_structures=(HOSPITAL,),
+        author_professionals=(DOCTOR, OTHER),
+        depositor="lab",
+        depositor_structures=(StoredIdentifier(system=STRUCTURES, value="2"),),
+        deposited=START,
+        holders_own=True,
+    )
+    assert document_facts(stored) == DocumentFacts(
+        "superseded",
+        frozenset({"N", "MASQUE_PS"}),
+        "11502-2",
+        frozenset({identifier(HOSPITAL)}),
+        frozenset({identifier(DOCTOR), identifier(OTHER)}),
+        "lab",
+        frozenset({Identifier(STRUCTURES, "2")}),
+        BEGAN,
+        True,
+    )
+    bare = document_facts(EntryFacts(status="current", labels=("N",), type_code="x", depositor="lab"))
+    assert (bare.deposited, bare.holders_own) == (None, False)
