@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fixtures import hosted, store_with_users as users
+from fixtures.keys_of_s3 import as_environment, with_keys
 from fixtures.lambda_gateway import Lambdas, https
 from fixtures.lambdas import SCHEDULED_EVENT
 from fixtures.packaged_stage import PackagedStage, packaged_stage
@@ -29,6 +30,9 @@ from sceau.stage import Stage
 from sceau_schemas.stores import S3StoreSpec
 
 pytestmark = pytest.mark.slow
+
+KEYS = {"adapter": "local", "file": ".local-s3/keys.json"}
+"""No HSM is reached from Lambda: its layer has no PKCS #11."""
 
 SITES: dict[str, users.Site] = {}
 
@@ -59,7 +63,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[PackagedS
             SITES["here"] = site
             yield
 
-    with packaged_stage(tmp_path_factory.mktemp("zips") / "stage", "s3", store) as made:
+    folder = tmp_path_factory.mktemp("zips")
+    with packaged_stage(folder / "stage", "s3", store, with_keys(folder, KEYS)) as made:
         yield made, SITES["here"]
 
 
@@ -80,7 +85,8 @@ def lambdas(
         if not file.exists():
             file.mkdir()
             Credentials(*site.users[function]).write(file / "credentials")
-        return {"SCEAU_STAGE__STORE__CREDENTIALS_FILE": str(file / "credentials")}
+        own_store = {"SCEAU_STAGE__STORE__CREDENTIALS_FILE": str(file / "credentials")}
+        return own_store | as_environment(KEYS, stage.folder.path)
 
     made = Lambdas(zips, interpreter, stage, tmp_path_factory.mktemp("lambdas"), own)
     try:
