@@ -242,14 +242,6 @@ def test_a_variable_that_must_not_be_is_refused(
         terraform.plan(folder)
 
 
-def test_nothing_is_applied_by_the_stand_in(provider: Path, tmp_path: Path) -> None:
-    del provider
-    folder = terraform.workspace(tmp_path / "stage", hosted.scaleway_variables(), None)
-    terraform.plan(folder)
-    with pytest.raises(TerraformFailed, match="the stand-in provider applies nothing"):
-        terraform.run(folder, "apply", "-no-color", "plan.bin")
-
-
 # What the plan says, both ways against the chalicefile.
 
 

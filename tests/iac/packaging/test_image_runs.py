@@ -9,10 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +18,9 @@ import pytest
 import urllib3
 
 from fixtures.container import FRONT_SECRET
-from fixtures.containers import Container, container, give, require_runtime, unpack_image
+from fixtures.containers import container, give, require_runtime, unpack_image
 from fixtures.fronts import front, require_nginx
+from fixtures.house import House
 from fixtures.packaged_stage import PackagedStage, packaged_stage
 from fixtures.packages import Built
 from fixtures.project import ROOT
@@ -47,77 +46,6 @@ def stage(tmp_path: Path) -> Iterator[PackagedStage]:
     with packaged_stage(tmp_path / "stage") as made:
         give(tmp_path / "stage")
         yield made
-
-
-class House:
-    """One container for each function with routes, at a port of the loopback."""
-
-    def __init__(self, bundle: Path, stage: PackagedStage, folder: Path) -> None:
-        self._bundle, self._stage, self._folder = bundle, stage, folder
-        self._stack = ExitStack()
-        functions = stage.stage.file.functions
-        self.served = {name: function for name, function in functions.items() if function.routes}
-        self.ports = {name: free_port() for name in self.served}
-        self.running: dict[str, Container] = {}
-        self.peaks: dict[str, int] = {}
-
-    @property
-    def addresses(self) -> dict[str, str]:
-        return {name: f"127.0.0.1:{port}" for name, port in self.ports.items()}
-
-    def start(self) -> None:
-        self._stack = ExitStack()
-        for name, function in self.served.items():
-            port = self.ports[name]
-            environ = self._stage.environ() | {
-                "SCEAU_FUNCTION": name,
-                "SCEAU_TRANSPORT": "plain",
-                "SCEAU_FRONT_SECRET": FRONT_SECRET,
-                "SCEAU_ADDRESS": "127.0.0.1",
-                "PORT": str(port),
-            }
-            entered = container(
-                self._bundle,
-                self._folder,
-                environ=environ,
-                memory_mb=function.memory_mb,
-                writable=self._stage.folder.path,
-                healthy=partial(is_healthy, port, name),
-            )
-            self.running[name] = self._stack.enter_context(entered)
-
-    def look(self) -> None:
-        """Note what each container has used so far; none was ended for want of memory."""
-        for name, one in self.running.items():
-            peak, ended = one.usage()
-            assert ended == 0, name
-            self.peaks[name] = max(peak, self.peaks.get(name, 0))
-
-    def end(self) -> None:
-        self._stack.close()
-
-    def restart(self) -> None:
-        """SIGKILL for every container, and a new start."""
-        self.look()
-        for one in self.running.values():
-            one.kill()
-        self.end()
-        self.start()
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
-
-
-def is_healthy(port: int, function: str) -> bool:
-    try:
-        answer = urllib3.request("GET", f"http://127.0.0.1:{port}/healthz/{function}", timeout=2.0, retries=False)
-    except urllib3.exceptions.HTTPError:
-        return False
-    return answer.status == 200
 
 
 def test_the_journey_runs_on_one_container_for_each_function_behind_the_front(

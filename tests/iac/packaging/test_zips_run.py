@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import ssl
-import threading
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from socketserver import ThreadingMixIn
-from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import pytest
 
-from fixtures.lambdas import SCHEDULED_EVENT, LambdaProcess, unpack
+from fixtures.lambda_gateway import Lambdas, https
+from fixtures.lambdas import SCHEDULED_EVENT
 from fixtures.packaged_stage import PackagedStage, packaged_stage
 from fixtures.packages import Built
 from fixtures.project import ROOT
@@ -25,84 +17,12 @@ from iac.packaging.interpreter import Interpreter
 from iac.packaging.wheels import AWS_SERVICES
 from sceau.cli.documents import journey_documents
 from sceau.cli.journey import Journey
-from sceau.http.gateway import Gateway, Mount
+from sceau.http.gateway import Gateway
 
 pytestmark = pytest.mark.slow
 
 COLD_START_SECONDS = 1.0
 """From the process's start to its first answer, of processor time: what else the machine does does not count."""
-
-
-class Lambdas:
-    """Every packaged function, each in its process; `app` stands in the gateway for whichever process runs now."""
-
-    def __init__(self, built: Built, interpreter: Interpreter, stage: PackagedStage, folder: Path) -> None:
-        self._interpreter, self._stage, self._folder = interpreter, stage, folder
-        self._folders = unpack(built, folder)
-        self.facts = {one.name: one.facts for one in built.package.artefacts if one.facts["role"] == "function"}
-        self.running: dict[str, LambdaProcess] = {}
-        self.ended: list[tuple[str, LambdaProcess]] = []
-
-    def start(self) -> None:
-        for name, facts in self.facts.items():
-            self.running[name] = LambdaProcess.start(
-                self._interpreter,
-                self._folders[name],
-                self._folders["layer"],
-                facts["handler"],
-                self._stage.environ() | {"AWS_REGION": "eu-west-3", "AWS_LAMBDA_FUNCTION_NAME": name},
-                self._folder / f"{name}.log",
-            )
-
-    def stop(self) -> None:
-        for name, process in self.running.items():
-            process.kill()
-            self.ended.append((name, process))
-        self.running = {}
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def mounts(self) -> Iterator[Mount]:
-        for name, function in self._stage.stage.file.functions.items():
-            for route in function.routes:
-                yield Mount(name, partial(self._answer, name), route.method, route.path)
-
-    def _answer(self, name: str, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        return self.running[name](event, context)
-
-
-class _Server(ThreadingMixIn, WSGIServer):
-    daemon_threads = True
-
-
-class _Quiet(WSGIRequestHandler):
-    def log_message(self, *_: Any) -> None:
-        """Nothing."""
-
-
-@contextmanager
-def https(app: Any, stage: PackagedStage) -> Iterator[None]:
-    """Serve a WSGI application at the stage's origin: API Gateway's place."""
-
-    def bounded(environ: dict[str, Any], start_response: Any) -> Any:
-        length = int(environ.get("CONTENT_LENGTH") or 0)
-        return app(environ | {"wsgi.input": io.BytesIO(environ["wsgi.input"].read(length))}, start_response)
-
-    server = _Server(("127.0.0.1", stage.port), _Quiet)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(stage.folder.certificate, stage.folder.certificate_key)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    server.set_app(bounded)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
