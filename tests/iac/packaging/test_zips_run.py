@@ -70,7 +70,7 @@ def test_the_whole_journey_runs_on_the_packaged_bytes(
 
 def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas, stage: PackagedStage) -> None:
     lambdas.start()
-    for name, facts in lambdas.facts.items():
+    for name in lambdas.facts:
         if stage.stage.file.functions[name].routes:
             path = f"/healthz/{name}"
             identity = {"identity": {"sourceIp": "192.0.2.1"}}
