@@ -6,6 +6,7 @@ import atexit
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Final
 
 from sceau.access.matrix import Rules
 from sceau.audit.errors import JournalUnavailable
@@ -27,6 +28,7 @@ from sceau.identity.revocation import RevocationList
 from sceau.identity.rules import MatrixStore, RulesInForce
 from sceau.identity.settings import IdentitySettings
 from sceau.identity.tokens import TokenKeys, TokenVerifier
+from sceau.objects.deadline import within
 
 
 def identity_settings(runtime: Runtime) -> IdentitySettings:
@@ -100,12 +102,16 @@ def _log_matrix(runtime: Runtime, rules: Rules) -> None:
     )
 
 
+_LAST_SECONDS: Final = 10.0
+"""How long the end of a process may wait for its store: less than any host waits before it kills."""
+
+
 def refusal_counter(runtime: Runtime, journal: Journal) -> RefusalCounter:
     """The process's count of refusals before authentication; what is left of it is written when the process ends."""
     counter = RefusalCounter(journal, server_identity(runtime), clock=runtime.clock)
 
     def write_the_rest() -> None:
-        with suppress(JournalUnavailable):
+        with suppress(JournalUnavailable), within(_LAST_SECONDS):
             # The process is ending: a count that can't be written is lost, as SECURITY.md says of SIGKILL.
             counter.close()
 
