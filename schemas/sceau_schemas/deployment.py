@@ -69,7 +69,7 @@ class Route(_Strict):
 
 
 StoreOperationName = Literal[
-    "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "extend-lock"
+    "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "delete-versions", "extend-lock"
 ]
 KeyOperationName = Literal["wrap", "unwrap", "sign", "public", "describe"]
 NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]

@@ -18,7 +18,7 @@ from sceau_schemas.deployment import Chalicefile, ChalicefileError, parse_chalic
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-SCHEDULED = ["journal", "upkeep"]
+SCHEDULED = ["expunge", "journal", "upkeep"]
 ON_DEMAND = ["rewrap"]
 SERVING = [name for name in FUNCTIONS if name not in (*SCHEDULED, *ON_DEMAND)]
 

@@ -41,6 +41,7 @@ from sceau.records.backup.format import (
 )
 from sceau.records.backup.manifests import Manifests, require_backup
 from sceau.records.dossier import split_object
+from sceau.records.ended import ENDED, EXPUNGED
 from sceau.records.errors import RecordDamaged
 
 RECORDS: Final = "records/"
@@ -160,7 +161,7 @@ class BackupRun:
             self._newest[copy.name] = copy
 
     def _everything(self, since: datetime | None) -> None:
-        for prefix in (CONFIGURATION, DUE, RECONCILIATION):
+        for prefix in (CONFIGURATION, DUE, ENDED, EXPUNGED, RECONCILIATION):
             self._prefix(prefix)
         self._records()
         self._log()

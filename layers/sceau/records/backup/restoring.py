@@ -25,9 +25,10 @@ from sceau.records.backup.copying import CONFIGURATION, DOSSIERS, DUE, RECORDS
 from sceau.records.backup.format import BackupRefused, Copy, sha256_of
 from sceau.records.backup.manifests import Manifests, require_backup
 from sceau.records.backup.state import state_of
+from sceau.records.ended import ENDED, EXPUNGED
 
 _JOURNAL: Final = "journal/"
-_PLACES: Final = (_JOURNAL, RECORDS, DUE, CONFIGURATION)
+_PLACES: Final = (_JOURNAL, RECORDS, DUE, ENDED, EXPUNGED, CONFIGURATION)
 _STEP: Final = 1024
 
 
