@@ -125,7 +125,7 @@ class Expunging:
     def _look(self, name: str, record_id: str, budget: Budget, report: Report) -> None:
         try:
             if self._is_done(name, record_id, budget, report):
-                leave_expunged(self._store, self._clock(), record_id)
+                leave_expunged(self._store, name)
                 with suppress(ObjectAbsent):  # another run was first
                     self._store.delete(name)
         except ObjectAbsent:

@@ -27,12 +27,12 @@ _NAME: Final = re.compile(rf"(?:ended|expunged)/([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}
 
 def ended_name(at: datetime, record_id: str) -> str:
     """The mark of a record that was deleted at that time (aware): of that day in UTC."""
-    return f"{ENDED}{_day(at)}/{record_id}"
+    return f"{ENDED}{at.astimezone(UTC).date().isoformat()}/{record_id}"
 
 
-def expunged_name(at: datetime, record_id: str) -> str:
-    """The mark of a record of which nothing is kept since that time (aware)."""
-    return f"{EXPUNGED}{_day(at)}/{record_id}"
+def expunged_name(name: str) -> str:
+    """The second mark in the place of a first one: of the same day."""
+    return EXPUNGED + name.removeprefix(ENDED)
 
 
 def parse_ended(name: str) -> tuple[date, str] | None:
@@ -56,11 +56,7 @@ def leave_ended(store: ImmutableObjects, at: datetime, record_id: str) -> None:
         store.create(ended_name(at, record_id), b"")
 
 
-def leave_expunged(store: ImmutableObjects, at: datetime, record_id: str) -> None:
-    """Say that nothing of the record is kept any more. Raises ObjectStoreUnavailable."""
+def leave_expunged(store: ImmutableObjects, name: str) -> None:
+    """Say that nothing of the record of this first mark is kept any more. Raises ObjectStoreUnavailable."""
     with suppress(ObjectExists):
-        store.create(expunged_name(at, record_id), b"")
-
-
-def _day(at: datetime) -> str:
-    return at.astimezone(UTC).date().isoformat()
+        store.create(expunged_name(name), b"")
