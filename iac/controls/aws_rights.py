@@ -173,15 +173,15 @@ def _broad_right(statement: Json, role: str, deployment: Deployment) -> Iterator
 
 def _removes_beyond(statement: Json, role: str, deployment: Deployment) -> bool:
     """Whether a statement removes versions of others than the marks that the role sweeps, and those it expunges."""
+    if REMOVES.action not in many(statement.get("Action", [])):
+        return False
     own = {
         f"arn:aws:s3:::{one.bucket}/{name}"
         for one in deployment.store_rights()
         if one.role == role and REMOVES.action in one.actions
         for name in one.names
     }
-    return (
-        REMOVES.action in many(statement.get("Action", [])) and not set(many(statement.get("Resource", ["*"]))) <= own
-    )
+    return not set(many(statement.get("Resource", ["*"]))) <= own
 
 
 def _broad_key(statement: Json, known: set[str]) -> Iterator[str]:
