@@ -206,6 +206,17 @@ def _broad(resources: Resources, deployment: Deployment, settings: ScalewayInfra
             for name in rule["permission_set_names"]:
                 if name.startswith("KeyManager") and not rule.get("condition"):
                     yield address, f"{name} without a condition holds for every key"
+    yield from _broad_buckets(resources, deployment, settings)
+    for address, _ in (*_of(resources, "scaleway_iam_group"), *_of(resources, "scaleway_iam_group_membership")):
+        yield address, "a group gives rights that no role of the chalicefile has"
+    for kind in deployment.buckets.names:
+        if not any(values["bucket"] == kind for _, values in _of(resources, "scaleway_object_bucket_policy")):
+            yield kind, "without a policy, IAM opens the bucket to every application of its project"
+
+
+def _broad_buckets(
+    resources: Resources, deployment: Deployment, settings: ScalewayInfrastructure
+) -> Iterator[tuple[str, str]]:
     known = {values["id"] for _, values in _of(resources, "scaleway_iam_application")}
     known |= {settings.deployer, settings.journal_administrator}
     removable = _removable(resources, deployment)
@@ -216,11 +227,6 @@ def _broad(resources: Resources, deployment: Deployment, settings: ScalewayInfra
                 if REMOVES.action in many(statement["Action"]) and not _pairs(statement) <= removable:
                     told = repr(statement.get("Sid", "a statement"))
                     yield address, f"{told} removes versions for good that are not this application's to remove"
-    for address, _ in (*_of(resources, "scaleway_iam_group"), *_of(resources, "scaleway_iam_group_membership")):
-        yield address, "a group gives rights that no role of the chalicefile has"
-    for kind in deployment.buckets.names:
-        if not any(values["bucket"] == kind for _, values in _of(resources, "scaleway_object_bucket_policy")):
-            yield kind, "without a policy, IAM opens the bucket to every application of its project"
 
 
 def _removable(resources: Resources, deployment: Deployment) -> set[tuple[str, str]]:
