@@ -159,6 +159,8 @@ def test_what_is_kept_secret_is_who_authored_it_on_the_days_of_the_act() -> None
     assert days(row(SECRET, creation=f"{millis(DAY)}/{millis(DAY)}")) == {DAY}
     assert days(row(SECRET, period=f"{millis(DAY, 23)}/")) == {DAY + timedelta(days=1)}  # in Paris
     assert days(row(SECRET)) == set()
+    later = DAY + timedelta(days=9)
+    assert days(one, row(SECRET, period=f"{millis(later)}/")) == {DAY, later}
 
 
 def test_other_labels_and_what_was_deleted_are_no_secret() -> None:

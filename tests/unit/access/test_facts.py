@@ -156,6 +156,13 @@ def test_the_status_is_the_record_s_and_death_comes_before(members: dict[str, An
         ({"closed": START}, Life()),
         ({"status": "suspended", "suspended": START}, Life(suspended=BEGAN)),
         ({"status": "closed", "closed": START}, Life(closed=BEGAN)),
+        ({"status": "open", "died": START}, Life(died=BEGAN)),
+        (
+            {"status": "suspended", "suspended": START, "died": END},
+            Life(suspended=BEGAN, died=ENDED),
+        ),
+        ({"status": "closed", "closed": END, "died": START}, Life(closed=ENDED)),
+        ({"status": "ended", "died": START}, Life()),
         (
             {"status": "closed", "closed": START, "deletion_requested": END},
             Life(closed=BEGAN, deletion_requested=ENDED),
