@@ -24,6 +24,7 @@ from pydantic import (
 from sceau_schemas import soil
 from sceau_schemas.infrastructure import Infrastructure
 from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, KeyNameText, KeyServiceSpec, ScalewayKeysSpec
+from sceau_schemas.log import LogSpec
 from sceau_schemas.rules import RuleSettings
 from sceau_schemas.stores import BackupSpec, FilesystemStoreSpec, S3Place, StoreSpec
 
@@ -183,6 +184,8 @@ class StageSpec(_Strict):
     """What the law leaves open (`docs/rules.md`): what is not set gives the least."""
     sealing_seconds: Annotated[int | None, Field(strict=True, ge=1, le=60)] = None
     """Local stages only: how often `journal` seals there, in place of its schedule: nobody waits a minute at a desk."""
+    log: LogSpec = LogSpec()
+    """Who outside vouches for the log (`docs/witnesses.md`)."""
     store: StoreSpec
     backup: BackupSpec | None = None
     """The second store, of `sceau backup`; on French soil as the first one is."""

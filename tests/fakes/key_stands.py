@@ -124,13 +124,16 @@ class Reconfigured:
         return self._present.public_keys(key)
 
 
+_NOW_AND_THEN = "by what is drawn: "
+
+
 def mark_flaws(stand: Stand, node: pytest.Item) -> None:
-    """Expect a test to fail, strictly, where its stand is known to be wrong."""
+    """Expect a test to fail where its stand is known to be wrong: strictly, unless what it draws decides."""
     function = node.name.partition("[")[0]
     names = (node.name, function, f"{node.path.name}::{function}")
     flaw = next((stand.flaws[name] for name in names if name in stand.flaws), None)
     if flaw:
-        node.add_marker(pytest.mark.xfail(reason=flaw, strict=True))
+        node.add_marker(pytest.mark.xfail(reason=flaw, strict=not flaw.startswith(_NOW_AND_THEN)))
 
 
 def _no_sleep(seconds: float) -> None:
@@ -216,6 +219,7 @@ def aws_kms_moto(_: Path) -> Stand:
         "test_keys.py::test_threads_do_not_disturb_each_other": _MOTO_DIGEST,
         "test_an_altered_byte_anywhere_is_refused[aws_kms on moto]": _MOTO_ALTERED,
         "test_an_altered_byte_anywhere_is_refused[aws_kms on moto-1]": _MOTO_ALTERED,
+        "test_whatever_is_done_to_the_bytes_ends_in_a_refusal[aws_kms on moto]": f"{_NOW_AND_THEN}{_MOTO_ALTERED}",
         "test_a_key_version_that_is_gone_is_said_to_be_so": _MOTO_DISABLED,
         "test_another_context_is_refused[aws_kms on moto-border between name and value moved]": (
             "moto: the encryption context is bound as names and values without borders"

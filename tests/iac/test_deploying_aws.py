@@ -13,8 +13,6 @@ from typing import Any
 import boto3
 import pytest
 from moto import mock_aws
-from moto.cloudformation.models import ChangeSet
-from moto.cloudformation.parsing import OutputMap, ResourceMap
 
 from fixtures import hosted
 from fixtures.moto_stacks import lay_out
@@ -49,12 +47,16 @@ def as_a_new_stack(change: Any) -> None:
         stack.resource_map.create(change.template_dict)
     else:
         stack.resource_map.update(change.template_dict, change.parameters)
+    from moto.cloudformation.parsing import OutputMap
+
     stack.output_map = OutputMap(stack.resource_map, change.template_dict, change.stack_id)
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[dict[tuple[str, str], Any]]:
     needed_module("openapi_spec_validator")
+    from moto.cloudformation.models import ChangeSet  # it imports that module
+
     with mock_aws(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(ChangeSet, "apply", as_a_new_stack)
         clients: dict[tuple[str, str], Any] = {}
@@ -139,7 +141,7 @@ def test_an_empty_stage_is_taken_down_only_when_told_so(
 ) -> None:
     monkeypatch.setattr("iac.deploying.__main__.held", lambda *_: iter(()))
     monkeypatch.setattr(
-        ResourceMap, "delete", lambda _: None
+        "moto.cloudformation.parsing.ResourceMap.delete", lambda _: None
     )  # moto takes a network down in an order it refuses itself
     with pytest.raises(DeployRefused, match="CONFIRM=aws-sample"):
         destroy(work, "")

@@ -130,7 +130,7 @@ BAD: dict[str, tuple[Edit, str]] = {
         "it may sign key checkpoints: a right too many",
     ),
     "tools that open dossiers": (
-        swap('probe = ["wrap", "unwrap"]', 'probe = ["wrap", "unwrap"]\ndossier = ["unwrap"]'),
+        swap('dossier = ["describe"]', 'dossier = ["describe", "unwrap"]'),
         "it may unwrap key dossier",
     ),
     "a swap of what can't be read": (

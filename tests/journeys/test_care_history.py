@@ -125,7 +125,7 @@ def test_the_insurer_reads_nothing_of_it(world: World) -> None:
     own = fed(world, patient)
     insurer = world.caller("insurer")
     for target in (f"DocumentReference/{own}", f"Binary/{own}", f"List?patient={world.record_id(patient)}"):
-        with world.refused("denied.actor", of=patient if "List" not in target else None):
+        with world.refused("denied.actor", of=patient):
             issues(insurer.get(f"/fhir/{target}"), 403)
 
 

@@ -309,7 +309,7 @@ PATHS: list[tuple[str, frozenset[int]]] = [
         ("/fhir/Binary/" + "%41" * 5000, 401, 404),
         ("/fhir/AuditEvent/..%2f..%2f..%2frecords", 404),
         ("/fhir/AuditEvent/%2e%2e", 403),
-        ("/fhir/Consent/%2e%2e", 405),
+        ("/fhir/Consent/%2e%2e", 403, 404),
         ("/healthz/../oauth/token", 404),
         ("/.well-known/../chalicefile", 404),
         ("/etc/passwd", 404),

@@ -15,9 +15,10 @@ from sceau.audit.log.copying import copy_log
 from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.indexing import make_index
 from sceau.audit.log.lateness import LIMIT
-from sceau.audit.log.notes import VerifierKey, parse_vkeys
+from sceau.audit.log.notes import VerifierKey, parse_note, parse_vkeys
 from sceau.audit.log.places import VKEYS
-from sceau.audit.log.proofs import verify_event
+from sceau.audit.log.policies import parse_policy
+from sceau.audit.log.proofs import parse_proof, verify_event
 from sceau.audit.log.reading import LogReader
 from sceau.audit.log.status import AGES, Status, log_status
 from sceau.audit.verify.sources import CopiedSource, LiveSource, Source
@@ -66,6 +67,7 @@ def add_log_commands(commands: Any, common: Common, load: Load) -> None:
     proof.add_argument("event", type=Path, help="the AuditEvent, byte for byte as it was given")
     proof.add_argument("proof", type=Path, help="its .tlog-proof file")
     _takes_keys(proof)
+    proof.add_argument("--policy", type=Path, help="a tlog-policy: which witnesses must have cosigned the checkpoint")
     proof.set_defaults(run=_verify_proof)
 
 
@@ -220,8 +222,13 @@ def _retire(stage: Stage) -> int:
 
 
 def _verify_proof(options: argparse.Namespace) -> int:
-    proven = verify_event(_read(options.event), _read(options.proof), _keys_in(options.key))
+    data = _read(options.proof)
+    proven = verify_event(_read(options.event), data, _keys_in(options.key))
     checkpoint = proven.checkpoint
+    if options.policy is not None:
+        times = parse_policy(_read(options.policy)).require(parse_note(parse_proof(data).checkpoint))
+        for name, seconds in sorted(times.items()):
+            print(f"cosigned by {name} at {datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC")
     print(
         f"event {proven.event_id} is entry {proven.index} of {checkpoint.origin}, which has {checkpoint.size} entries"
     )

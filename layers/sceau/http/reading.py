@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sceau.access.facts import document_facts, record_facts
 from sceau.access.model import Act, RecordFacts
+from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.fhir.search.criteria import Position, Query
@@ -105,6 +107,27 @@ class RecordReader:
         if following is not None:
             links.append(("next", base + tokens.seal(query, caller, after=following, now=call.now)))
         return links
+
+    def attempted(self, call: Call) -> None:
+        """Put an attempt on the record that a search names, before it can be refused: its holder is to read of it.
+
+        What can't be read names none. No store is asked.
+        """
+        if call.actor.record_id is not None:
+            return
+        try:
+            pairs = parameters(call.request)
+        except FhirError:
+            return
+        by_ins = "identifier" if call.audit_act is AuditAct.QUERY_PATIENT else "patient.identifier"
+        for name, value in pairs:
+            system, bar, number = value.partition("|")
+            if bar and name == by_ins:
+                call.record_id = record_id(self._pseudonym_key, system, number)
+            elif name == "patient":
+                with suppress(ValueError):  # no name of a record of ours
+                    decode_id(value.removeprefix("Patient/"))
+                    call.record_id = value.removeprefix("Patient/")
 
     def same_patient(self, call: Call, system: str, value: str) -> None:
         """The patient that the request names must be the token's; a token that names none takes the request's."""

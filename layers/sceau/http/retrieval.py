@@ -83,6 +83,7 @@ class Retrieval:
     def find_patient(self, call: Call) -> Answer:
         """TD0.2: is there a record, and what may I do there. A searchset of 0 or 1 Patient."""
         call.begin(AuditAct.QUERY_PATIENT)
+        self._reader.attempted(call)
         call.require_ask(Act.READ_STATUS)
         require_json_answer(call.request)
         self._reader.same_patient(call, *patient_identifier(parameters(call.request)))
@@ -118,6 +119,7 @@ class Retrieval:
         if call.actor.kind in (ActorKind.SOFTWARE, ActorKind.INSURER):
             act = Act.FIND_IDENTIFIER
             call.begin(AuditAct.FIND_IDENTIFIER)
+        self._reader.attempted(call)
         call.require_ask(act)
         require_json_answer(call.request)
         query = self._reader.query(call, "DocumentReference")
@@ -148,6 +150,7 @@ class Retrieval:
     def find_lists(self, call: Call) -> Answer:
         """ITI-66: submission sets and folders, as far as their documents are visible."""
         call.begin(AuditAct.FIND_DOCUMENT_LISTS)
+        self._reader.attempted(call)
         call.require_ask(Act.SEARCH_SETS)
         require_json_answer(call.request)
         query = self._reader.query(call, "List")

@@ -3,6 +3,7 @@
 A run ends by itself, before its function's time is over, and what it did not get to, later runs will. Two runs at once
 disturb nobody, and a run that dies is gone on with: see `sceau.audit.log.sealer`. The alarm `log-late` is logged when
 the newest checkpoint was older than its limit, before a run that may fail, too; and by `upkeep`, in case none runs.
+Then those outside who vouch for the log are asked, if the stage has any (`vouching`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sceau.http.chalice_app import Task
 from sceau.http.lateness import tell_if_late, tell_waited
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
+from sceau.http.vouching import Vouching
 
 LONGEST_RUN: Final = timedelta(seconds=50)
 """No batch begins later: the schedule's next run is near. A batch takes seconds."""
@@ -45,7 +47,7 @@ def sealer_of(runtime: Runtime) -> Sealer:
 
 def build(runtime: Runtime) -> Task:
     """The function's task: one run, logged."""
-    sealer = sealer_of(runtime)
+    sealer, vouching = sealer_of(runtime), Vouching(runtime)
 
     def task() -> dict[str, int | float]:
         started = runtime.clock()
@@ -53,8 +55,9 @@ def build(runtime: Runtime) -> Task:
         report = sealer.run(started + LONGEST_RUN)
         if not told:
             tell_waited(runtime.function, report.waited_seconds)
-        figures = report.figures() | {"seconds": round((runtime.clock() - started).total_seconds(), 3)}
-        if report.sealed or report.alarms or not report.finished:
+        vouched = vouching.run()
+        figures = report.figures() | vouched | {"seconds": round((runtime.clock() - started).total_seconds(), 3)}
+        if report.sealed or report.alarms or not report.finished or vouched:
             log(LogEvent.SEALED, **figures)
         if report.alarms:
             log(LogEvent.DAMAGED, function=runtime.function, **report.alarms)

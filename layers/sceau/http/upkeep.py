@@ -2,9 +2,9 @@
 
 It carries out what is due on records (`sceau.http.due`): for that it opens and replaces dossiers, deletes a record's
 objects, and appends events; it opens no document. Once a day it measures what the stage relies on; of the other keys it
-may ask only what they are. A run ends by
-itself, well before its function's time is over, and what it did not get to, later runs will. If it dies in the middle,
-nothing is half done: each deletion and each lock stands for itself. Two runs at once disturb nobody.
+may ask only what they are. A run ends by itself, well before its function's time is over, and what it did not get to,
+later runs will. If it dies in the middle, nothing is half done: each deletion and each lock stands for itself. Two runs
+at once disturb nobody.
 """
 
 from __future__ import annotations

@@ -169,7 +169,7 @@ def test_the_day_in_paris_where_the_clocks_change_on_the_month_s_last_day(moment
     assert paris_date(datetime.fromisoformat(f"{moment}+00:00")).day == day
 
 
-@pytest.mark.parametrize("act", list(Act))
+@pytest.mark.parametrize("act", [act for act in Act if act is not Act.COUNT_REVIEWS])
 def test_who_may_never_ask_is_denied_at_once(act: Act) -> None:
     early = may_ask(act, actor(ActorKind.OPERATIONS))
     assert early is not None

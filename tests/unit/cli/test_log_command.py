@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,20 +12,24 @@ from pathlib import Path
 
 import pytest
 
+from fakes.witness import FakeWitness
+from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
-from sceau.audit.log.errors import LogError, LogUnavailable, NoteRefused, ProofRefused
+from sceau.audit.log.errors import LogError, LogUnavailable, NoteRefused, PolicyRefused, ProofRefused, QuorumMissed
 from sceau.audit.log.notes import ED25519, parse_vkeys
 from sceau.audit.log.places import CHECKPOINT, LOG, RECORDS, VKEYS
 from sceau.audit.log.proving import ProofMaker
 from sceau.cli.log import add_log_commands
 from sceau.envelope.batch import BatchOpener
 from sceau.http.building import journal_of
+from sceau.http.vouching import Vouching
 from sceau.keys.keyfile import create_key_file
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectLocked
 from sceau.objects.filesystem import FilesystemStore
 from sceau.objects.ports import ObjectStore
 from sceau.stage import Settings, Stage, load_stage
+from sceau_schemas.log import LogSpec
 from unit.audit.samples import EVENTS, RECORD
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -265,3 +270,36 @@ def test_what_the_log_s_own_objects_are_locked_for_can_not_be_undone(
         with pytest.raises(ObjectLocked):
             store.delete(name)
     assert store.read(VKEYS).data.decode() == keys.read_text()
+
+
+def test_a_proof_may_have_to_be_cosigned(
+    run: Run, keys: Path, stage: Stage, store: ObjectStore, tmp_path: Path, capsys: Capture
+) -> None:
+    """`--policy`: a proof whose checkpoint lacks its quorum is refused; one that has it says who saw it, and when."""
+    witness = FakeWitness("w1", lambda: datetime.now(UTC), lambda: parse_vkeys(keys.read_text()))
+    policy, event, proof = tmp_path / "policy", tmp_path / "event", tmp_path / "event.tlog-proof"
+    policy.write_text(f"{witness.line}\nquorum w1\n")
+    record, event_id = parse_event_name(next(store.list("journal/events/")))
+    runtime = stage.runtime("traces")
+    reader = JournalReader(runtime.store, BatchOpener(runtime.keys, KeyName.JOURNAL, clock=runtime.clock))
+    read = reader.read(record, event_id)
+    event.write_bytes(read.data)
+
+    def taken() -> int:
+        maker = ProofMaker(store)
+        index = maker.index_of(record, event_id)
+        assert index is not None
+        proof.write_bytes(maker.prove(read, index).encode())
+        return run("verify-proof", event, proof, "--key", keys, "--policy", policy)
+
+    with pytest.raises(QuorumMissed, match="lacks cosignatures"):
+        taken()
+    spec = stage.spec.model_copy(update={"log": LogSpec(policy=policy.read_text())})
+    journal = replace(stage.runtime("journal"), spec=spec)
+    assert Vouching(journal, asker=lambda _: witness).run()["witnesses_quorum"] == 1
+    capsys.readouterr()
+    assert taken() == 0
+    assert re.search(r"^cosigned by w1 at 20\d\d-", capsys.readouterr().out, re.MULTILINE)
+    policy.write_text("witness x\n")
+    with pytest.raises(PolicyRefused):
+        taken()

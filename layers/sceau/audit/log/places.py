@@ -13,9 +13,15 @@ LOG: Final = "journal/log/"
 CHECKPOINT: Final = "journal/log/checkpoint"
 PENDING: Final = "journal/log/pending"
 VKEYS: Final = "journal/log/vkeys"
+COSIGNED: Final = "journal/log/cosigned"
 DATED: Final = "journal/log/checkpoints/"
 TILES: Final = "journal/log/tile/"
 RECORDS: Final = "journal/records/"
+COSIGNED_COPY: Final = ".cosigned"
+STAMP: Final = ".tsr"
+BESIDE: Final = (COSIGNED_COPY, STAMP)
+"""What the names of objects end with that stand beside a dated checkpoint: what others said of it."""
+
 RECONCILIATION: Final = "journal/reconciliation"
 
 _DATED = re.compile(r"journal/log/checkpoints/(\d{4}-\d\d-\d\d)/(\d{6})\.(\d{16})", re.ASCII)
@@ -27,18 +33,21 @@ def tile_name(tile: Tile) -> str:
     return LOG + tile.path
 
 
-def dated_name(date: datetime, size: int) -> str:
-    """The name of the copy of a checkpoint of `size` that was fixed at `date` (to the second). Names sort by both."""
-    return f"{DATED}{date.astimezone(UTC):%Y-%m-%d/%H%M%S}.{size:016}"
+def dated_name(date: datetime, size: int, beside: str = "") -> str:
+    """The name of the copy of a checkpoint of `size` that was fixed at `date` (to the second). Names sort by both.
+
+    `beside`, one of BESIDE: of what others said of this checkpoint.
+    """
+    return f"{DATED}{date.astimezone(UTC):%Y-%m-%d/%H%M%S}.{size:016}{beside}"
 
 
-def parse_dated(name: str) -> tuple[datetime, int]:
-    """The date and the size that a dated copy's name says. Raises ValueError for any other name."""
-    match = _DATED.fullmatch(name)
+def parse_dated(name: str, beside: str = "") -> tuple[datetime, int]:
+    """The date and the size that a dated name says. Raises ValueError for any other name."""
+    match = _DATED.fullmatch(name.removesuffix(beside)) if name.endswith(beside) else None
     if match is None:
         raise ValueError("not the name of a dated checkpoint")
     date = datetime.strptime(f"{match[1]} {match[2]} +0000", "%Y-%m-%d %H%M%S %z")
-    if dated_name(date, int(match[3])) != name:
+    if dated_name(date, int(match[3]), beside) != name:
         raise ValueError("not the name of a dated checkpoint")
     return date, int(match[3])
 

@@ -26,7 +26,7 @@ from sceau.audit.log.report import Report
 from sceau.audit.log.state import Batch, LogState, decode_state, encode_state, minute_of, root_of_edge
 from sceau.audit.log.tiles import ENTRIES, WIDTH, Edge, Tile, split_bundle
 from sceau.audit.retention import CLOCK_TOLERANCE
-from sceau.objects.errors import ObjectAbsent
+from sceau.objects.errors import ObjectAbsent, ObjectChanged
 from sceau.objects.ports import ObjectStore
 
 _ALWAYS: Final = ("1970-01-01/00/00", "9999-12-31/23/59")
@@ -51,9 +51,12 @@ class StateKeeper:
             return LogState(self._identity.origin, Edge(), None, first_minute()), tag
         if state is not None and self._is_newest(state, newest):
             return state, tag
-        report.rebuilt = True
+        if self._stored()[1] != tag:
+            raise ObjectChanged(PENDING)  # another run went on while we looked: nothing is lost
         rebuilt = self._rebuilt()
-        return rebuilt, self.keep(rebuilt, tag)
+        kept = self.keep(rebuilt, tag)
+        report.rebuilt = True
+        return rebuilt, kept
 
     def keep(self, state: LogState, tag: str | None) -> str:
         """Put `state` in the place of the one with `tag`; return its tag. Raises ObjectChanged: it was not there."""

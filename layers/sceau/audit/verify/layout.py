@@ -8,7 +8,18 @@ from datetime import datetime
 from itertools import islice
 
 from sceau.audit.log.ahead import called_ahead
-from sceau.audit.log.places import CHECKPOINT, DATED, LOG, PENDING, TILES, VKEYS, parse_dated, tile_name
+from sceau.audit.log.places import (
+    BESIDE,
+    CHECKPOINT,
+    COSIGNED,
+    DATED,
+    LOG,
+    PENDING,
+    TILES,
+    VKEYS,
+    parse_dated,
+    tile_name,
+)
 from sceau.audit.log.tiles import ENTRIES, HEIGHT, WIDTH, Tile, hashes_at, parse_path, split_bundle, tile_at
 from sceau.audit.verify.findings import Findings
 from sceau.audit.verify.sources import Source
@@ -17,7 +28,7 @@ from sceau.objects.ports import Kept
 SLICE = 64
 """Objects that one thread looks at before it takes more."""
 
-_ALONE = frozenset({CHECKPOINT, PENDING, VKEYS})
+_ALONE = frozenset({CHECKPOINT, COSIGNED, PENDING, VKEYS})
 
 
 class LayoutCheck:
@@ -87,8 +98,9 @@ class LayoutCheck:
             self._findings.add(name, f"is not the beginning of {tile_name(now)}")
 
     def _check_dated(self, kept: Kept) -> None:
+        beside = next((one for one in BESIDE if kept.name.endswith(one)), "")
         try:
-            parse_dated(kept.name)
+            parse_dated(kept.name, beside)
         except ValueError:
             self._findings.add(kept.name, "is no dated checkpoint's name")
             return

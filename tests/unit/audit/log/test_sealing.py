@@ -354,6 +354,27 @@ def test_a_lock_of_the_log_s_own_that_the_store_did_not_keep_is_told(
     assert stand.seal().alarms == {"unlocked": 2 if kind == TILES else 1}  # a bundle, and a tile of its hashes
 
 
+def test_another_run_that_goes_on_while_this_one_looks_is_no_damage(stand: LogStand) -> None:
+    """Its checkpoints are newer than the state that this one read: that is no state that somebody put back."""
+    stand.append(3)
+    stand.seal()
+    other = stand.sealer(stand.memory)
+    ran: list[list[str]] = []
+
+    def meanwhile(call: Call) -> None:
+        if call.operation is StoreOperation.LIST and call.name == DATED and not ran:
+            ran.append(stand.append(2))
+            other.run()
+            ran.append(stand.append(2))
+            other.run()
+
+    stand.store.waits = meanwhile
+    report = stand.seal()
+    assert (report.sealed, report.rebuilt, report.finished, report.alarms) == (0, False, False, {})
+    assert (stand.seal().sealed, stand.seal().finished) == (0, True)
+    stand.require_good(events=7)
+
+
 def test_one_event_that_can_not_be_read_does_not_keep_the_others_waiting(stand: LogStand) -> None:
     names = stand.append(100)
     stand.store.faults = on(StoreOperation.READ, names[40])
