@@ -31,7 +31,7 @@ def assemble() -> None:
     shutil.copytree(ROOT / "schemas" / "sceau_schemas", WORK / "sceau_schemas", ignore=ignored)
     shutil.copytree(ROOT / "tests" / "unit" / "access", WORK / "tests" / "unit" / "access", ignore=ignored)
     shutil.copytree(ROOT / "docs", WORK / "docs")
-    shutil.copy(ROOT / "tests" / "mutants" / "conftest.py", WORK / "tests" / "conftest.py")
+    shutil.copy(ROOT / "tests" / "mutants" / "profile.py", WORK / "tests" / "conftest.py")
     shutil.copy(ROOT / "tests" / "mutants" / "pyproject.toml", WORK / "pyproject.toml")
 
 

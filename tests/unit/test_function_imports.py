@@ -50,7 +50,7 @@ PACKAGES = {
     "journal": _ALL,
     "retrieval": _ALL | {"joserfc", "lxml"},
     "traces": _ALL | {"joserfc"},
-    "upkeep": _ALL | {"joserfc", "lxml"},
+    "upkeep": _ALL | {"lxml"},
 }
 """Top-level packages beyond Python's own."""
 

@@ -33,8 +33,5 @@ def covered(requested: str, ceiling: Iterable[str]) -> bool:
     match = _SCOPE.fullmatch(requested)
     if match is None:
         return False
-    ceiling = tuple(ceiling)
-    if match[2] == "*":
-        wide = [scope for scope in ceiling if f"{match[1]}/*." in scope]
-        return all(permits(wide, match[1], "*", letter) for letter in match[3])
+    ceiling = tuple(ceiling)  # of a wildcard, too: only another wildcard has that name
     return all(permits(ceiling, match[1], match[2], letter) for letter in match[3])

@@ -12,7 +12,7 @@ from typing import Any
 
 from sceau.cli.keys import time_of
 from sceau.cli.stage_check import reachable
-from sceau.http.building import journal_of, server_identity
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.runtime import THREADS, Runtime
 from sceau.http.undoing import Undoing
 from sceau.objects.filesystem import create_root

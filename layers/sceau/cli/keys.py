@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sceau.cli.key_making import METHODS, create_keys, retire_version, rotate_key, services_of
-from sceau.http.building import journal_of, server_identity
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.rewrap import Report, Rewrap
 from sceau.keys.ports import SIGNING_KEYS, KeyName
 from sceau.keys.wrapped import WrappedUnder

@@ -34,8 +34,9 @@ from sceau.audit.shapes import GUARDIAN
 from sceau.envelope.messages import Envelope
 from sceau.fhir.ins import check_ins
 from sceau.fhir.times import instant
-from sceau.http.building import identity_settings, journal_of, refusal_counter, server_identity
+from sceau.http.building import identity_settings, refusal_counter
 from sceau.http.chalice_app import Handler
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.log import LogEvent, log, reason_of
 from sceau.http.message import JSON, Answer, Request
 from sceau.http.runtime import Runtime

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import atexit
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from typing import Final
 
 from sceau.access.matrix import Rules
 from sceau.audit.errors import JournalUnavailable
-from sceau.audit.facts import Identifier, Server
 from sceau.audit.journal import Journal
 from sceau.audit.refusals import RefusalCounter
-from sceau.envelope.batch import BatchSealer
 from sceau.envelope.messages import Envelope
 from sceau.fhir.search.paging import PageSeal
 from sceau.http.chalice_app import Handler
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.log import LogEvent, log
 from sceau.http.message import Answer, Request
 from sceau.http.runtime import Runtime
@@ -30,9 +28,7 @@ from sceau.identity.revocation import RevocationList
 from sceau.identity.rules import MatrixStore, RulesInForce
 from sceau.identity.settings import IdentitySettings
 from sceau.identity.tokens import TokenKeys, TokenVerifier
-from sceau.keys.ports import KeyName
-
-_URI = "urn:ietf:rfc:3986"
+from sceau.objects.deadline import within
 
 
 def identity_settings(runtime: Runtime) -> IdentitySettings:
@@ -45,24 +41,6 @@ def identity_settings(runtime: Runtime) -> IdentitySettings:
         token_seconds=spec.token_seconds,
         nonce_required=spec.nonce_required,
         replay_marks_for_reads=spec.replay_marks_for_reads,
-    )
-
-
-def server_identity(runtime: Runtime) -> Server:
-    """Who observes the function's events."""
-    return Server(
-        Identifier(_URI, f"{runtime.origin}/#{runtime.function}"), f"sceau {runtime.function}", runtime.origin
-    )
-
-
-def journal_of(runtime: Runtime) -> Journal:
-    """The function's writer of events: it appends, and can neither list nor read."""
-    return Journal(
-        runtime.store,
-        BatchSealer(runtime.keys, KeyName.JOURNAL, clock=runtime.clock),
-        clock=runtime.clock,
-        random_bytes=secrets.token_bytes,
-        retention=timedelta(days=runtime.spec.retention_days),
     )
 
 
@@ -124,12 +102,16 @@ def _log_matrix(runtime: Runtime, rules: Rules) -> None:
     )
 
 
+_LAST_SECONDS: Final = 10.0
+"""How long the end of a process may wait for its store: less than any host waits before it kills."""
+
+
 def refusal_counter(runtime: Runtime, journal: Journal) -> RefusalCounter:
     """The process's count of refusals before authentication; what is left of it is written when the process ends."""
     counter = RefusalCounter(journal, server_identity(runtime), clock=runtime.clock)
 
     def write_the_rest() -> None:
-        with suppress(JournalUnavailable):
+        with suppress(JournalUnavailable), within(_LAST_SECONDS):
             # The process is ending: a count that can't be written is lost, as SECURITY.md says of SIGKILL.
             counter.close()
 

@@ -23,8 +23,8 @@ from sceau.audit.errors import JournalUnavailable
 from sceau.audit.facts import OwnAct, OwnFacts, Server
 from sceau.audit.journal import Journal
 from sceau.envelope.messages import Envelope
-from sceau.http.building import journal_of, server_identity
 from sceau.http.chalice_app import Task
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime
 from sceau.keys.errors import KeyServiceError, KeyVersionGone

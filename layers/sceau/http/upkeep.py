@@ -19,9 +19,9 @@ from typing import Final
 from sceau.audit.log.errors import LogUnavailable
 from sceau.audit.log.extending import LockKeeper, Locks, LocksTally
 from sceau.envelope.messages import Envelope
-from sceau.http.building import journal_of, server_identity
 from sceau.http.chalice_app import Task
 from sceau.http.due import DueTally, DueWork
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.lateness import tell_if_late
 from sceau.http.log import LogEvent, log
 from sceau.http.runtime import Runtime

@@ -81,7 +81,7 @@ def test_every_route_is_led_to_a_function_and_nothing_else_is(house: House) -> N
 
 def test_a_method_that_an_address_does_not_take_is_told_with_those_that_it_does(house: House) -> None:
     status, headers, body = house.request("DELETE", "/fhir/DocumentReference")
-    assert (status, headers["allow"], outcome(body)) == (405, "GET, POST", "not-supported")
+    assert (status, headers["allow"], outcome(body)) == (405, "GET, PATCH, POST", "not-supported")
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def test_the_whole_journey_runs_on_the_packaged_bytes(
     assert len(journey.steps) > 10
 
     used = [(name, process.reports) for name, process in lambdas.ended if process.reports]
-    assert {name for name, _ in used} == set(file.functions)
+    assert {name for name, _ in used} == set(file.deployed(spec))
     for name, reports in used:
         assert {name for report in reports for name in report["strangers"]} == set(), "only what was packaged"
         peak = max(report["peak_kb"] for report in reports) / 1024
@@ -68,10 +68,10 @@ def test_the_whole_journey_runs_on_the_packaged_bytes(
         measured(f"{name}: first answer after {reports[0]['cpu_seconds']:.2f} s of CPU, at most {peak:.0f} MB")
 
 
-def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas) -> None:
+def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas, stage: PackagedStage) -> None:
     lambdas.start()
-    for name, facts in lambdas.facts.items():
-        if facts["schedule"] is None:
+    for name in lambdas.facts:
+        if stage.stage.file.functions[name].routes:
             path = f"/healthz/{name}"
             identity = {"identity": {"sourceIp": "192.0.2.1"}}
             context = identity | {"resourcePath": path, "httpMethod": "GET", "requestId": "r", "path": path}

@@ -10,7 +10,17 @@ import pytest
 from sceau.access.facts import document_facts, grant_of, life_of, record_facts
 from sceau.access.life import Life
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
-from sceau_schemas.dossier import DossierHead, EntryFacts, StoredConsent, StoredIdentifier, StoredPatient
+from sceau_schemas.dossier import (
+    DossierHead,
+    EntryFacts,
+    EntryRow,
+    EntryVersion,
+    StoredCoding,
+    StoredConsent,
+    StoredDocument,
+    StoredIdentifier,
+    StoredPatient,
+)
 
 RECORD = "a" * 26
 PERSONS, STRUCTURES = "urn:oid:1.2.250.1.71.4.2.1", "urn:oid:1.2.250.1.71.4.2.2"
@@ -179,5 +189,17 @@ def test_every_member_of_an_entry_is_a_fact() -> None:
         BEGAN,
         True,
     )
+    row = EntryRow(
+        id="b" * 26,
+        now=EntryVersion(version=1, updated=START, event="e", status="current", labels=(StoredCoding(code="N"),)),
+        submission_set="c" * 26,
+        document=StoredDocument(
+            object_name="x", content_type="text/plain", size=0, sha256="0" * 64, sealed_sha256="0" * 64
+        ),
+        type_code="x",
+        identifiers=(),
+        depositor="lab",
+    )
+    assert document_facts(row) == document_facts(row.facts())
     bare = document_facts(EntryFacts(status="current", labels=("N",), type_code="x", depositor="lab"))
     assert (bare.deposited, bare.holders_own) == (None, False)

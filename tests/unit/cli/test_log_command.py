@@ -21,7 +21,7 @@ from sceau.audit.log.places import CHECKPOINT, LOG, RECORDS, VKEYS
 from sceau.audit.log.proving import ProofMaker
 from sceau.cli.log import add_log_commands
 from sceau.envelope.batch import BatchOpener
-from sceau.http.building import journal_of
+from sceau.http.journals import journal_of
 from sceau.http.vouching import Vouching
 from sceau.keys.keyfile import create_key_file
 from sceau.keys.ports import KeyName

@@ -16,7 +16,7 @@ from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
 from sceau.envelope.batch import BatchOpener
 from sceau.envelope.messages import Envelope
-from sceau.http.building import journal_of, server_identity
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.rewrap import Rewrap
 from sceau.http.runtime import Runtime
 from sceau.keys.keyfile import add_version, create_key_file, disable_version

@@ -381,7 +381,13 @@ def test_a_stale_version_and_another_decision_change_nothing(stand: Stand) -> No
     with stand.unchanged(422) as answers:
         answers.append(stand.put(HOLDER, {**named, "id": granted["id"]}, status="inactive"))
     with stand.unchanged(404) as answers:
-        answers.append(stand.put(HOLDER, {**granted, "id": granted["id"][:-1] + "a"}, status="inactive"))
+        answers.append(
+            stand.put(
+                HOLDER,
+                {**granted, "id": granted["id"][:-1] + ("e" if granted["id"].endswith("a") else "a")},
+                status="inactive",
+            )
+        )
     with stand.unchanged(422) as answers:
         body = {**stand.opening(), "id": granted["id"], "status": "inactive"}
         answers.append(stand.as_(HOLDER).request("PUT", f"/fhir/Consent/{granted['id']}", body))

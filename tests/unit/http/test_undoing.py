@@ -10,7 +10,7 @@ import pytest
 
 from fakes.objects import Call, Fault, PolicingStore, VersionedStore, on
 from sceau.audit.errors import JournalUnavailable
-from sceau.http.building import journal_of, server_identity
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.runtime import SwitchedOff
 from sceau.http.undoing import NothingToRestore, Undoing, Undone
 from sceau.keys.ports import KeyName

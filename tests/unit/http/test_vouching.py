@@ -17,7 +17,7 @@ from sceau.audit.log.asking import Ask, Reply
 from sceau.audit.log.errors import PolicyRefused, StampRefused
 from sceau.audit.log.notes import parse_vkeys
 from sceau.audit.log.places import COSIGNED, VKEYS
-from sceau.http.building import journal_of
+from sceau.http.journals import journal_of
 from sceau.http.runtime import Runtime
 from sceau.http.vouching import Vouching
 from sceau.stage import scoped_keys, scoped_store

@@ -15,7 +15,7 @@ from sceau.audit.log.places import VKEYS
 from sceau.audit.log.sealer import Sealer
 from sceau.audit.verify.sources import LiveSource
 from sceau.audit.verify.whole import Verification, Verifier
-from sceau.http.building import journal_of, server_identity
+from sceau.http.journals import journal_of, server_identity
 from sceau.http.runtime import Runtime
 from sceau.keys.scoped import NoKeys
 from sceau.objects.ports import ObjectStore

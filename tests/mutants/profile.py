@@ -1,4 +1,4 @@
-"""Of the tests that mutants must not survive: the same examples each time, and few, since they run for each mutant."""
+"""The conftest of the mutants' project: the same examples each time, and few, since they run for each mutant."""
 
 from __future__ import annotations
 
