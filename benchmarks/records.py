@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 
 from sceau.cli.bodies import SampleDocument, provide_bundle, sample_document, stored_patient
 from sceau.cli.documents import DOMINIQUE
-from sceau.cli.people import STRUCTURE_SYSTEM
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES, Patient
 from sceau.envelope.messages import Envelope
 from sceau.fhir.ins import ins_key
@@ -33,6 +32,7 @@ from sceau_schemas.dossier import (
     StoredIdentifier,
 )
 from sceau_schemas.fhir.bundle import Bundle
+from sceau_schemas.systems import IDNAT_STRUCT
 
 DOCUMENT_BYTES = 50 * 1024
 SOUGHT = 10
@@ -156,7 +156,7 @@ class RecordWriter:
 def _head(own: str, patient: Patient, version: int) -> DossierHead:
     opened = int(_SOUGHT_DAY.timestamp() * 1000)
     by = {"version": 1, "updated": opened, "event": _EVENT, "status": "active", "by": "insurer insurer"}
-    hospital = StoredIdentifier(system=STRUCTURE_SYSTEM, value=STRUCTURES["hospital"].identifier)
+    hospital = StoredIdentifier(system=IDNAT_STRUCT, value=STRUCTURES["hospital"].identifier)
     return DossierHead(
         record_id=own,
         version=version,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -139,20 +140,15 @@ def take_down(prefix: str, clients: Clients) -> Iterator[str]:
             yield f"stack {stack.name}: {stack.delete()}"
 
 
-class _told:  # noqa: N801 - a context manager that reads as a word
-    """Turns the host's refusals into a sentence without what was sent."""
-
-    def __init__(self, what: str) -> None:
-        self._what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, ClientError):
-            told = error.response["Error"]
-            raise DeployRefused(f"{self._what}: AWS refused {error.operation_name} ({told.get('Code')})") from None
-        if isinstance(error, WaiterError):
-            raise DeployRefused(f"{self._what}: it did not come to be: see its events in CloudFormation") from None
-        if isinstance(error, BotoCoreError):
-            raise DeployRefused(f"{self._what}: AWS was not reached ({type(error).__name__})") from None
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Turn the host's refusals into a sentence without what was sent."""
+    try:
+        yield
+    except ClientError as error:
+        told = error.response["Error"]
+        raise DeployRefused(f"{what}: AWS refused {error.operation_name} ({told.get('Code')})") from None
+    except WaiterError:
+        raise DeployRefused(f"{what}: it did not come to be: see its events in CloudFormation") from None
+    except BotoCoreError as error:
+        raise DeployRefused(f"{what}: AWS was not reached ({type(error).__name__})") from None

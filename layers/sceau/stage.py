@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -260,7 +261,7 @@ def _key_properties(stage: Stage, rights: Rights) -> Iterator[Finding]:
 
     def of(one: Any, only: frozenset[KeyName], called: str = "") -> Iterator[Finding]:
         granted = {key: operations for key, operations in grants.items() if key in only}
-        make = lambda: _KEY_SERVICES[one.adapter](stage, one)  # noqa: E731
+        make = partial(_KEY_SERVICES[one.adapter], stage, one)
         yield from checks.check_service(one.adapter, make, granted, utc_now, called)
 
     if not isinstance(spec, CustodyKeysSpec):

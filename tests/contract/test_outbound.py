@@ -14,7 +14,8 @@ import pytest
 from sceau.audit.log.asking import Reply
 from sceau.audit.log.errors import NoReply
 from sceau.cli.certificates import create_loopback_certificates
-from sceau.http.outbound import MOST_BYTES, https_ask
+from sceau.http.outbound import https_ask
+from sceau.identity.bounded import MOST_BYTES
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -88,11 +88,12 @@ def put_secret(token: Token, label: str, value: bytes, kind: KeyType = KeyType.A
     put(token, CLASS=ObjectClass.SECRET_KEY, KEY_TYPE=kind, LABEL=label, VALUE=value, PRIVATE=True, **may)
 
 
-def elsewhere(soft: SoftToken, prefix: str, action: str) -> None:
-    """Do something to the content key in another process, as `sceau keys` would."""
+def elsewhere(soft: SoftToken, prefix: str, action: str) -> str:
+    """Do something with the content key in another process, as `sceau keys` would; return what it prints."""
     program = f"""
 import sys
 from pathlib import Path
+from sceau.keys.pkcs11 import Pkcs11KeyService
 from sceau.keys.pkcs11_objects import create_version, destroy_version
 from sceau.keys.pkcs11_token import PinSource, shared_token
 from sceau.keys.ports import KeyName
@@ -101,7 +102,10 @@ token = shared_token(Path({str(soft.module)!r}), {soft.label!r}, PinSource(file=
 """
     path = os.pathsep.join((str(ROOT / "layers"), str(ROOT / "schemas")))
     program = program.replace("PREFIX", repr(prefix))
-    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": path}, timeout=60)
+    environ = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(
+        [sys.executable, "-c", program], check=True, env=environ, timeout=60, stdout=subprocess.PIPE, text=True
+    ).stdout
 
 
 # What the bytes are.
@@ -271,13 +275,14 @@ def test_a_version_that_another_process_makes_counts_within_a_minute(
 
 
 def test_what_another_process_wrapped_under_a_newer_version_opens_at_once(
-    keys: Pkcs11KeyService, token: Token, prefix: str, seconds: Seconds
+    keys: Pkcs11KeyService, soft: SoftToken, prefix: str
 ) -> None:
-    keys.wrap(KeyName.CONTENT, DATA_KEY, CONTEXT)
-    create_version(token, prefix, KeyName.CONTENT)
-    newer = Pkcs11KeyService(token, prefix, monotonic=lambda: seconds() + 1000).wrap(KeyName.CONTENT, DATA_KEY, CONTEXT)
-    seconds.now += 1.5
-    assert keys.unwrap(KeyName.CONTENT, newer, CONTEXT) == DATA_KEY
+    """Also when all keys were listed a moment ago: what is not known yet is not altered."""
+    first = keys.wrap(KeyName.CONTENT, DATA_KEY, CONTEXT)  # `seconds` stand still
+    wrap = f"Pkcs11KeyService(token, PREFIX).wrap(KeyName.CONTENT, {DATA_KEY!r}, {CONTEXT!r})"
+    newer = elsewhere(soft, prefix, f"create_version(token, PREFIX, KeyName.CONTENT); print({wrap}.hex())")
+    assert (first[:5].hex(), newer[:10]) == ("0200000001", "0200000002")
+    assert keys.unwrap(KeyName.CONTENT, bytes.fromhex(newer), CONTEXT) == DATA_KEY
 
 
 def test_a_version_that_another_process_destroys_is_gone_at_once(

@@ -26,11 +26,12 @@ from sceau.access.model import (
     Verdict,
 )
 from sceau_schemas.rules import RuleSettings
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 
 MEDECIN_TRAITANT: Final = "medecin-traitant"
 _RECORD, _PARENT = "a" * 26, "b" * 26
-_STRUCTURE, _OTHER = Identifier("urn:oid:1.2.250.1.71.4.2.2", "own"), Identifier("urn:oid:1.2.250.1.71.4.2.2", "other")
-_PERSON = Identifier("urn:oid:1.2.250.1.71.4.2.1", "own")
+_STRUCTURE, _OTHER = Identifier(IDNAT_STRUCT, "own"), Identifier(IDNAT_STRUCT, "other")
+_PERSON = Identifier(IDNAT_PS, "own")
 _BORN = {True: "2020-01-01", False: "1980-01-01"}
 
 
@@ -180,7 +181,7 @@ def reading_table(now: datetime) -> Iterator[str]:
     yield "|" + "---|" * (len(_SHOWN) + 1)
     plain = Question(Act.READ_DOCUMENT, ActorKind.PROFESSIONAL, type_code=_TYPE)
     for who, caller in _READERS:
-        cells = [_cell(replace(plain, **{**caller, **shown}), now) for _, shown in _SHOWN]  # type: ignore[arg-type]
+        cells = [_cell(replace(plain, **{**caller, **shown}), now) for _, shown in _SHOWN]  # type: ignore[arg-type]  # both tables hold members of a Question
         yield f"| {who} | {' | '.join(cells)} |"
 
 

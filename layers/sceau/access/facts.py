@@ -10,8 +10,8 @@ from sceau.access.clocks import paris_date
 from sceau.access.labels import INVISIBLE_REPRESENTATIVES
 from sceau.access.life import Life
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
-from sceau.access.standing import PROFESSIONALS
 from sceau_schemas.dossier import DossierHead, EntryFacts, EntryRow, StoredConsent, StoredIdentifier
+from sceau_schemas.systems import IDNAT_PS
 
 _LONGEST_STAY: Final = 400
 
@@ -55,7 +55,7 @@ def grant_of(consent: StoredConsent) -> Grant | None:
 def _grant_kind(consent: StoredConsent) -> GrantKind | None:
     match consent.kind:
         case "grant":
-            person = consent.grantee is not None and consent.grantee.system == PROFESSIONALS
+            person = consent.grantee is not None and consent.grantee.system == IDNAT_PS
             return GrantKind.PROFESSIONAL if person else GrantKind.STRUCTURE
         case "express":
             return GrantKind.EXPRESS

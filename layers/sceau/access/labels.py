@@ -39,6 +39,11 @@ def hidden_from_holder(kind: ActorKind, document: DocumentFacts, now: datetime) 
     return None
 
 
+def keeps_secret_sessions(kind: ActorKind) -> bool:
+    """Whether what a minor did, or had done, in a connexion secrète is kept from the reader (CSP L. 1111-5)."""
+    return kind is ActorKind.REPRESENTATIVE
+
+
 def deposit(
     actor: Actor, record: RecordFacts, labels: frozenset[str], settings: RuleSettings, now: datetime
 ) -> Reason | None:

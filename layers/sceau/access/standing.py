@@ -8,11 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sceau.access.model import Actor, Grant, GrantKind, Identifier, Mode, Reason, RecordFacts, Special
+from sceau.access.model import Actor, ActorKind, Grant, GrantKind, Identifier, Mode, Reason, RecordFacts, Special
 from sceau_schemas.rules import RuleSettings
-
-PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
-"""The system of an IdNat_PS: whoever has it is a person; any other grantee is a structure."""
+from sceau_schemas.systems import IDNAT_PS
 
 MEDECIN: Final = "10"
 """TRE_G15."""
@@ -85,12 +83,28 @@ def collects_for(actor: Actor, grantee: Identifier) -> bool:
 
     CSP L. 1111-17 II: for themselves or a colleague. For another team nobody speaks.
     """
-    return grantee in actor.structures or grantee.system == PROFESSIONALS
+    return grantee in actor.structures or grantee.system == IDNAT_PS
 
 
-def concerns(actor: Actor, grantee: Identifier | None) -> bool:
-    """Whether a decision names a professional, or the structure that they act for: then they may know of it."""
-    return grantee is not None and (grantee == actor.professional or grantee in actor.structures)
+def may_know(actor: Actor, grantee: Identifier | None, *, opening: bool) -> bool:
+    """Whether the actor may know of a decision on the record (CSP L. 1111-19): the holder's side of all of them.
+
+    A professional of those that name them, or the structure that they act for; the insurer of the record's opening.
+    """
+    match actor.kind:
+        case ActorKind.PATIENT | ActorKind.REPRESENTATIVE:
+            return True
+        case ActorKind.PROFESSIONAL:
+            return grantee is not None and (grantee == actor.professional or grantee in actor.structures)
+        case ActorKind.INSURER:
+            return opening
+        case _:
+            return False
+
+
+def may_know_why_closed(actor: Actor) -> bool:
+    """Whether the actor may read what the holder said when closing the record: the holder's side only."""
+    return actor.kind in (ActorKind.PATIENT, ActorKind.REPRESENTATIVE)
 
 
 def is_medecin_traitant(actor: Actor, record: RecordFacts) -> bool:

@@ -11,8 +11,8 @@ from typing import Final
 
 from sceau.audit import shapes
 from sceau_schemas.audit import Agent, AuditEvent, Reference
+from sceau_schemas.systems import IDNAT_PS
 
-PROFESSIONALS: Final = "urn:oid:1.2.250.1.71.4.2.1"
 POLICY: Final = "urn:sceau:policy:"
 REVIEWED: Final = "Communication/"
 SECRET_MODE: Final = "connexion_secrete"  # noqa: S105 - a mode of access
@@ -135,7 +135,7 @@ def _policy(event: AuditEvent, name: str, among: frozenset[str] | None = None) -
 
 def _professional(event: AuditEvent) -> Person | None:
     who = next((_person(agent.who, agent.name) for agent in event.agent if agent.requestor), None)
-    return who if who is not None and who.system == PROFESSIONALS else None
+    return who if who is not None and who.system == IDNAT_PS else None
 
 
 def _structure(event: AuditEvent) -> Person | None:

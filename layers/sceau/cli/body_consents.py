@@ -22,8 +22,8 @@ from sceau.fhir.consents import (
     Status,
 )
 from sceau.fhir.patient import identity
-from sceau.fhir.references import IDNAT_PS
 from sceau_schemas.dossier import ConsentKind
+from sceau_schemas.systems import IDNAT_PS
 
 
 def consent_opening(patient: Patient) -> Json:

@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 
 from sceau.cli.samples import Author, Patient, Structure
 from sceau.fhir.patient import identity
-from sceau.fhir.references import IDNAT_PS, IDNAT_STRUCT
 from sceau_schemas.dossier import StoredIdentifier, StoredPatient
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 
 Json = dict[str, Any]
 

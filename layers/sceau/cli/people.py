@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from sceau.cli.samples.people import STRUCTURES
 from sceau_schemas.configuration import CLIENT_CREDENTIALS, TOKEN_EXCHANGE, ClientKind, Grant
 from sceau_schemas.dossier import StoredIdentifier
+from sceau_schemas.systems import IDNAT_STRUCT
 
-STRUCTURE_SYSTEM = "urn:oid:1.2.250.1.71.4.2.2"
 """IdNat_Struct: `1` and a FINESS number, `3` and a SIRET number."""
 
 
@@ -33,7 +33,7 @@ class DevelopmentClient:
 
 
 def _structure(name: str) -> StoredIdentifier:
-    return StoredIdentifier(system=STRUCTURE_SYSTEM, value=STRUCTURES[name].identifier)
+    return StoredIdentifier(system=IDNAT_STRUCT, value=STRUCTURES[name].identifier)
 
 
 LABORATORY = _structure("laboratory")

@@ -35,7 +35,7 @@ def create_token(configuration: Path, label: str, pin_file: Path) -> None:
     # knows no other way but a terminal.
     command = [_UTILITY, "--init-token", "--free", "--label", label, "--pin", pin, "--so-pin", officer]
     environment = {**os.environ, "SOFTHSM2_CONF": str(configuration)}
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)  # noqa: S603 - softhsm2-util, no shell
     if done.returncode != 0:
         raise SettingsError(f"{_UTILITY} did not make a token (status {done.returncode})")
 

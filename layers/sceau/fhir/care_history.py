@@ -18,13 +18,13 @@ from typing import Final
 from lxml import etree
 
 from sceau.access.model import Identifier
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 
 TYPE: Final = "REMB"
 MAX_ACTS: Final = 20_000  # distinct pairs of day and person; two years of daily care by ten people have 7,300
 
 _V3: Final = "{urn:hl7-org:v3}"
-_PERSONS: Final = "1.2.250.1.71.4.2.1"
-_STRUCTURES: Final = "1.2.250.1.71.4.2.2"
+_URN: Final = "urn:oid:"
 _DAY: Final = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:[0-9].*)?")
 _WHO: Final = ("assignedEntity", "assignedAuthor")
 
@@ -79,17 +79,17 @@ def _day_around(part: etree._Element) -> date | None:
 def _identifiers(part: etree._Element) -> Iterator[Identifier]:
     for name in _WHO:
         for element in part.iterfind(f"{_V3}{name}/{_V3}id"):
-            if element.get("root") == _PERSONS and (value := element.get("extension")):
+            if f"{_URN}{element.get('root')}" == IDNAT_PS and (value := element.get("extension")):
                 yield person(value)
         for element in part.iterfind(f"{_V3}{name}/{_V3}representedOrganization/{_V3}id"):
-            if element.get("root") == _STRUCTURES and (value := element.get("extension")):
-                yield Identifier(f"urn:oid:{_STRUCTURES}", value)
+            if f"{_URN}{element.get('root')}" == IDNAT_STRUCT and (value := element.get("extension")):
+                yield Identifier(IDNAT_STRUCT, value)
 
 
 def person(value: str) -> Identifier:
     """A professional's IdNat_PS; the samples write a bare RPPS (11 digits) for it, which begins with 8 there."""
     bare = len(value) == 11 and value.isascii() and value.isdigit()  # noqa: PLR2004 - RPPS
-    return Identifier(f"urn:oid:{_PERSONS}", f"8{value}" if bare else value)
+    return Identifier(IDNAT_PS, f"8{value}" if bare else value)
 
 
 def _day(time: etree._Element | None) -> date | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sceau.access.facts import grant_of
 from sceau.access.model import Verdict
-from sceau.access.standing import PROFESSIONALS, end_of
+from sceau.access.standing import end_of
 from sceau.fhir.consent_life import CLOSING, CLOSING_MOTIVE, CLOSING_REASON, DEATH, DELETION, MOTIVES
 from sceau.fhir.consents import (
     ACT_CODES,
@@ -26,6 +26,7 @@ from sceau.fhir.times import instant
 from sceau.records.ids import document_id
 from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
+from sceau_schemas.systems import IDNAT_PS
 
 REASON = "urn:sceau:fhir:reason"
 """Extension: why something is permitted or not, a stable code such as `denied.no-grant`."""
@@ -103,7 +104,7 @@ def _period(stored: StoredConsent, settings: RuleSettings) -> Json:
 
 
 def _reference(grantee: StoredIdentifier) -> Json:
-    kind = "Practitioner" if grantee.system == PROFESSIONALS else "Organization"
+    kind = "Practitioner" if grantee.system == IDNAT_PS else "Organization"
     return {"type": kind, "identifier": {"system": grantee.system, "value": grantee.value}}
 
 
@@ -113,7 +114,7 @@ def _performer(by: str, record_id: str) -> Json | None:
     if kind == "patient":
         return {"reference": f"Patient/{record_id}"}
     if kind == "professional":
-        return {"type": "Practitioner", "identifier": {"system": PROFESSIONALS, "value": subject}}
+        return {"type": "Practitioner", "identifier": {"system": IDNAT_PS, "value": subject}}
     return None
 
 

@@ -28,7 +28,7 @@ from sceau.fhir.findings import Findings
 from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Body, Json
 from sceau.fhir.patient import read_traits
-from sceau.fhir.references import IDNAT_PS, IDNAT_STRUCT, Scope, patient_named_by, people_of, scope_of
+from sceau.fhir.references import Scope, patient_named_by, people_of, scope_of
 from sceau.fhir.rules import ends_before_start
 from sceau.fhir.search.dates import LAST_MILLISECOND
 from sceau.fhir.terms import period_term
@@ -37,6 +37,7 @@ from sceau_schemas.dossier import ConsentKind, StoredIdentifier, StoredPatient
 from sceau_schemas.fhir.consent import Actor, Consent, Provision
 from sceau_schemas.fhir.datatypes import CodeableConcept, Coding
 from sceau_schemas.fhir.people import Patient
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 
 _CODES: Final = "http://terminology.hl7.org/CodeSystem/"
 SCOPES: Final = _CODES + "consentscope"

@@ -30,10 +30,9 @@ from sceau_schemas.fhir.people import (
     PractitionerRole,
     RelatedPerson,
 )
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 
 URI_SYSTEM: Final = "urn:ietf:rfc:3986"
-IDNAT_PS: Final = "urn:oid:1.2.250.1.71.4.2.1"
-IDNAT_STRUCT: Final = "urn:oid:1.2.250.1.71.4.2.2"
 _RPPS: Final = "https://rpps.esante.gouv.fr"
 _FINESS: Final = "https://finess.esante.gouv.fr"
 _SIRENE: Final = "https://sirene.fr"

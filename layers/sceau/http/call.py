@@ -24,6 +24,7 @@ from sceau.audit.facts import (
     User,
 )
 from sceau.audit.shapes import GUARDIAN
+from sceau.fhir.search.paging import PageCaller
 from sceau.http.message import FORM, Request
 from sceau.http.refusals import Refused, refused
 
@@ -63,6 +64,11 @@ class Call:
     matrix: str | None = None
     purpose: Coding | None = None
     events: list[str] = field(default_factory=list)
+
+    @property
+    def page_caller(self) -> PageCaller:
+        """Whom a page of the answer is for: its link opens for nobody else."""
+        return PageCaller(self.actor.client_id, self.actor.subject, self.record_id or "")
 
     def begin(self, audit_act: AuditAct, record_id: str | None = None) -> None:
         """Say what is being asked, so that a refusal or a failure from here on is traced as that act."""

@@ -14,7 +14,7 @@ from typing import Final
 from sceau.access.facts import life_of, record_facts
 from sceau.access.life import ahead
 from sceau.access.model import Act, ActorKind, Identifier
-from sceau.access.standing import PROFESSIONALS, collects_for, concerns
+from sceau.access.standing import collects_for, may_know, may_know_why_closed
 from sceau.audit.facts import AuditAct, Entity
 from sceau.envelope.messages import Envelope
 from sceau.fhir.consent_resources import consent as consent_resource
@@ -51,6 +51,7 @@ from sceau.records.ids import document_id, encode_id, record_id, split_document_
 from sceau.records.repository import Loaded, Records
 from sceau_schemas.dossier import ConsentKind, DossierHead, StoredConsent
 from sceau_schemas.fhir.consent import Consent
+from sceau_schemas.systems import IDNAT_PS
 
 _CREATED = 201
 
@@ -246,7 +247,7 @@ class Consents:
     def _check_structure(self, call: Call, asked: DecisionRequest) -> None:
         """An authorisation is of a structure that exists, as far as the stage was told which do. FhirError 422."""
         given = asked.grantee
-        if asked.kind != "grant" or given is None or given.system == PROFESSIONALS:
+        if asked.kind != "grant" or given is None or given.system == IDNAT_PS:
             return
         if not self._structures.may_exist(given.value, call.now):
             text = "no care structure has this number"
@@ -327,10 +328,8 @@ def _may_collect(call: Call, asked: DecisionRequest) -> bool:
 
 
 def _seen(call: Call, head: DossierHead) -> list[StoredConsent]:
-    """The decisions that the caller may know of: a professional, of those that name them or their structure."""
-    if call.actor.kind is not ActorKind.PROFESSIONAL:
-        return list(head.consents)
-    return [one for one in head.consents if concerns(call.actor, _identifier(one))]
+    """The decisions that the caller may know of."""
+    return [one for one in head.consents if may_know(call.actor, _identifier(one), opening=one.kind == "opening")]
 
 
 def _identifier(consent: StoredConsent) -> Identifier | None:
@@ -347,13 +346,9 @@ def _named(call: Call, head: DossierHead) -> StoredConsent:
 
 
 def _shown(call: Call, head: DossierHead, stored: StoredConsent) -> Json:
-    """As the caller may see it: what the holder said when closing it is the holder's."""
-    theirs = call.actor.kind in (ActorKind.PATIENT, ActorKind.REPRESENTATIVE)
-    closed = (
-        head
-        if theirs and stored.kind == "opening" and stored == opening_of(head) and stored.status == "inactive"
-        else None
-    )
+    """As the caller may see it. Earlier versions of the opening say nothing of how the record was closed."""
+    says_why = stored == opening_of(head) and stored.status == "inactive" and may_know_why_closed(call.actor)
+    closed = head if says_why else None
     return consent_resource(stored, record_id=head.record_id, settings=call.rules.settings, closed=closed)
 
 

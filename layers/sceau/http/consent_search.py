@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from sceau.fhir.consents import ACT_CODES, GRANT, OPENING
-from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.outcome import Problem
+from sceau.fhir.search.ignoring import unknown
 from sceau.records.ids import document_id
 from sceau_schemas.dossier import StoredConsent
 
@@ -39,7 +40,7 @@ def read_filters(pairs: Sequence[tuple[str, str]], *, strict: bool) -> Filters:
     """Read the parameters. FhirError 400: under strict handling, one that is not supported."""
     tests: list[_Test] = []
     patients: list[str] = []
-    unknown: list[str] = []
+    others: list[str] = []
     count_only = False
     for name, value in pairs:
         if name in ("patient", "patient.identifier"):
@@ -49,12 +50,8 @@ def read_filters(pairs: Sequence[tuple[str, str]], *, strict: bool) -> Filters:
         elif name == "_summary" and value == "count":
             count_only = True
         elif name != "_format":
-            unknown.append(name)
-    text = "a parameter is not supported" if strict else "a parameter is not supported and was ignored"
-    problems = [Problem("not-supported", text, name, severity="error" if strict else "warning") for name in unknown]
-    if problems and strict:
-        raise FhirError(400, *problems)
-    return Filters(tuple(tests), tuple(patients), count_only, tuple(problems))
+            others.append(name)
+    return Filters(tuple(tests), tuple(patients), count_only, unknown(others, strict=strict))
 
 
 def _test(name: str, values: Sequence[str]) -> _Test:

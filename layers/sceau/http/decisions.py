@@ -12,12 +12,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from sceau.access.facts import grant_of
-from sceau.access.standing import PROFESSIONALS, end_of
+from sceau.access.standing import end_of
 from sceau.fhir.consents import DecisionRequest, Status
 from sceau.fhir.outcome import unprocessable
 from sceau.fhir.search.dates import millis
 from sceau_schemas.dossier import DossierHead, StoredConsent, StoredIdentifier
 from sceau_schemas.rules import RuleSettings
+from sceau_schemas.systems import IDNAT_PS
 
 PERMITS: Final = frozenset({"grant", "express", "delegation", "medecin_traitant"})
 """What ends with the record: whoever opens it again consents anew. Blocks and oppositions stay."""
@@ -189,7 +190,7 @@ def _check_contradictions(head: DossierHead, asked: DecisionRequest) -> None:
 
 
 def _names(consents: Iterable[StoredConsent], kind: str, grantee: StoredIdentifier | None) -> bool:
-    person = grantee is not None and grantee.system == PROFESSIONALS
+    person = grantee is not None and grantee.system == IDNAT_PS
     return person and any(one.kind == kind and one.grantee == grantee for one in consents)
 
 

@@ -8,12 +8,11 @@ from datetime import datetime
 
 from sceau.access.facts import record_facts
 from sceau.access.model import Act, RecordFacts
-from sceau.audit.errors import EventDamaged, EventLocked
+from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked
 from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.envelope.batch import BatchOpener
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import Problem, bad_request
-from sceau.fhir.search.paging import PageCaller
 from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
@@ -56,11 +55,13 @@ class Events:
                 yield event
 
     def one(self, record: str, event_id: str) -> ReadEvent | None:
-        """One event; None when it can't be shown. Raises EventAbsent, JournalUnavailable."""
+        """One event that was written; None when it can't be shown. Raises JournalUnavailable."""
         try:
             return self.whole(record, event_id)
         except EventDamaged:
             self._tell(event_id, LogEvent.DAMAGED, "does not pass its integrity checks")
+        except EventAbsent:
+            self._tell(event_id, LogEvent.DAMAGED, "was logged, and is gone")
         except EventLocked:
             self._tell(event_id, LogEvent.KEY_GONE, "is sealed under a key that is gone")
         return None
@@ -106,8 +107,7 @@ class TraceReader:
         """Which events the caller is shown."""
         if dossier is None:
             return TraceSight(call.actor, ())
-        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
-        return TraceSight(call.actor, [row for row in map(dossier.entries.row, hidden) if row is not None])
+        return TraceSight(call.actor, hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
 
     def same_patient(self, call: Call, name: str, value: str) -> None:
         """A patient parameter names the token's patient. Raises FhirError 400, Refused 404."""
@@ -120,10 +120,5 @@ class TraceReader:
 
     def page_link(self, call: Call, path: str, resource: str, content: dict[str, object]) -> str:
         """The address of a page: what it holds is sealed, and for this caller only."""
-        token = self.page_seal.seal(content, resource, page_caller(call), now=call.now)
+        token = self.page_seal.seal(content, resource, call.page_caller, now=call.now)
         return f"{self.origin}{path}?page={token}"
-
-
-def page_caller(call: Call) -> PageCaller:
-    """Whom a page is for."""
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")

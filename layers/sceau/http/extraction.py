@@ -28,6 +28,7 @@ from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer, Request
 from sceau.http.negotiation import accepts, require_json_answer
+from sceau.http.periods import require_bounded
 from sceau.http.refusals import refused
 from sceau.http.runtime import THREADS
 from sceau.http.trace_bundle import Shown, searchset
@@ -35,7 +36,6 @@ from sceau.http.trace_query import TraceLinks, TraceQuery, parse
 from sceau.http.trace_table import MEDIA_TYPE, table
 from sceau_schemas.audit import AuditEvent, matches
 
-LONGEST_PERIOD: Final = timedelta(days=31)
 MOST_OPENED: Final = 2000
 """Events of the stage that one page opens at most."""
 
@@ -65,7 +65,7 @@ class Extraction:
         as_table = _wants_table(call.request)
         pairs = call.request.query_pairs()
         query = self._links.open(call, pairs) or parse(pairs, call, same_patient=None)
-        _require_period(query)
+        require_bounded("date", query.start, query.end, begun=query.begun)
         structures = _structures(call, query)
         call.require(Act.EXTRACT_TRACES, RecordFacts("", RecordStatus.ABSENT))
         verdict = of_own_structure(call.actor, structures)
@@ -131,13 +131,6 @@ class _Found:
     shown: list[Shown] = field(default_factory=list)
     unread: int = 0
     following: str | None = None
-
-
-def _require_period(query: TraceQuery) -> None:
-    if not query.begun:
-        raise unprocessable("date: a period with a beginning is required, such as date=ge2026-11-01", "date")
-    if query.end - query.start > LONGEST_PERIOD:
-        raise unprocessable(f"date: a period has at most {LONGEST_PERIOD.days} days", "date")
 
 
 def _structures(call: Call, query: TraceQuery) -> tuple[Identifier, ...]:

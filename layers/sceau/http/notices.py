@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 
 from sceau.access.model import Act, ActorKind, RecordFacts
 from sceau.audit.accesses import Access, Declared, access_of, declared
-from sceau.audit.errors import EventAbsent
 from sceau.audit.facts import AuditAct
 from sceau.audit.ids import event_time
 from sceau.fhir.notices import KINDS, Notice, Reader, communication, emergencies, first_accesses, updates
-from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.outcome import Problem
 from sceau.fhir.parse import Json
+from sceau.fhir.search.ignoring import unknown
 from sceau.fhir.searchset import searchset
 from sceau.fhir.times import moment
 from sceau.http.call import Call
@@ -81,7 +81,7 @@ class Notices:
     def _query(self, call: Call) -> _Query:
         sent: list[str] = []
         kinds: set[str] = set()
-        warnings: list[Problem] = []
+        others: list[str] = []
         for name, value in call.request.query_pairs():
             if name in ("patient", "patient.identifier"):
                 self._reader.same_patient(call, name, value)
@@ -90,12 +90,10 @@ class Notices:
             elif name == "category":
                 kinds |= {one.removeprefix(f"{KINDS}|") for one in value.split(",")}
             elif name != "_format":
-                text = "a parameter is not supported and was ignored"
-                warnings.append(Problem("not-supported", text, name, severity="warning"))
-        if warnings and is_strict(call.request):
-            raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
+                others.append(name)
+        warnings = unknown(others, strict=is_strict(call.request))
         start, end = period("sent", sent, call.now, usual=LONGEST_PERIOD)
-        return _Query(start, end, frozenset(kinds), tuple(warnings))
+        return _Query(start, end, frozenset(kinds), warnings)
 
     def _derived(
         self, call: Call, dossier: Dossier | None, facts: RecordFacts, query: _Query, reader: Reader, events: Events
@@ -123,10 +121,7 @@ class Notices:
         """What the events of the declarations say. One that can't be read costs the reason only."""
         found: dict[str, Declared] = {}
         for declaration in {one.declaration for one in accesses if one.declaration}:
-            try:
-                event = events.one(record, declaration)
-            except EventAbsent:
-                continue
+            event = events.one(record, declaration)
             said = declared(event.said) if event else None
             if said is not None:
                 found[declaration] = said

@@ -8,17 +8,13 @@ from collections.abc import Callable
 from typing import Final
 
 import urllib3
-from urllib3.exceptions import HTTPError
 
 from sceau.audit.log.asking import Ask, Reply
 from sceau.audit.log.errors import NoReply
+from sceau.identity import bounded
 
-CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 4.0
 TOTAL_SECONDS: Final = 6.0
-MOST_BYTES: Final = 64 * 1024
-
-_PIECE: Final = 16 * 1024
 
 
 def https_ask(authorities: str | None = None, *, monotonic: Callable[[], float] = time.monotonic) -> Ask:
@@ -33,40 +29,17 @@ def https_ask(authorities: str | None = None, *, monotonic: Callable[[], float] 
         raise ValueError("authorities are PEM certificates") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     pool = urllib3.PoolManager(ssl_context=context, maxsize=8, retries=False)
+    patience = bounded.Patience(READ_SECONDS, TOTAL_SECONDS, monotonic)
 
     def ask(url: str, body: bytes, media_type: str) -> Reply:
         if not url.startswith("https://"):
             raise NoReply("only https is asked")
-        deadline = monotonic() + TOTAL_SECONDS
         try:
-            response = pool.request(
-                "POST",
-                url,
-                body=body,
-                headers={"Content-Type": media_type, "Accept-Encoding": "identity"},
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            )
-            try:
-                kind = str(response.headers.get("Content-Type", "")).partition(";")[0].strip().lower()
-                return Reply(response.status, kind, _read(response, lambda: monotonic() > deadline))
-            finally:
-                response.release_conn()
-        except HTTPError:
-            # The texts of these errors hold addresses.
+            got = bounded.ask(pool, "POST", url, body=body, headers={"Content-Type": media_type}, patience=patience)
+        except bounded.TooMuch:
+            raise NoReply("too long an answer, or too slow a one") from None
+        except bounded.NoAnswer:
             raise NoReply("no answer") from None
+        return Reply(got.status, got.media_type, got.body)
 
     return ask
-
-
-def _read(response: urllib3.BaseHTTPResponse, is_over: Callable[[], bool]) -> bytes:
-    body = b""
-    while piece := response.read(_PIECE):
-        body += piece
-        if len(body) > MOST_BYTES or is_over():
-            response.close()
-            raise NoReply("too long an answer, or too slow a one")
-    return body

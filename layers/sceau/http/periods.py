@@ -40,22 +40,33 @@ def bounds(name: str, values: Sequence[str], now: datetime) -> tuple[int, int]:
     return low, high
 
 
-def period(
-    name: str, values: Sequence[str], now: datetime, *, usual: timedelta | None = None
-) -> tuple[datetime, datetime]:
-    """The period that the values of the parameter `name` bound, from its first to behind its last millisecond.
+def window(low: int, high: int, now: datetime) -> tuple[datetime, datetime]:
+    """What `bounds` gave, as times: from the first millisecond to behind the last. Without a bound, from 1970 on.
 
-    `usual`: how far back it begins when nothing says so; None: it must be said. Raises FhirError.
+    No event is of the future; the clocks of two processes may differ by a moment.
     """
-    low, high = bounds(name, values, now)
-    # No event is of the future; the clocks of two processes may differ by a moment.
     soon = millis(now) + 1000
-    if low < 0 and usual is not None:
-        low = max(min(high + 1, soon) - usual // timedelta(milliseconds=1), 0)
-    if low < 0:
-        raise unprocessable(f"{name}: a period with a beginning is required, such as {name}=ge2026-11-01", name)
-    start = EPOCH + timedelta(milliseconds=min(low, soon))
+    start = EPOCH + timedelta(milliseconds=min(max(low, 0), soon))
     end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
+    return start, max(start, end)
+
+
+def require_bounded(name: str, start: datetime, end: datetime, *, begun: bool) -> None:
+    """Refuse with 422 what nothing begins (`begun`), and what is longer than LONGEST_PERIOD."""
+    if not begun:
+        raise unprocessable(f"{name}: a period with a beginning is required, such as {name}=ge2026-11-01", name)
     if end - start > LONGEST_PERIOD:
         raise unprocessable(f"{name}: a period has at most {LONGEST_PERIOD.days} days", name)
-    return start, max(start, end)
+
+
+def period(name: str, values: Sequence[str], now: datetime, *, usual: timedelta) -> tuple[datetime, datetime]:
+    """The period that the values of the parameter `name` bound, from its first to behind its last millisecond.
+
+    `usual`: how far back it begins when nothing says so. Raises FhirError.
+    """
+    low, high = bounds(name, values, now)
+    start, end = window(low, high, now)
+    if low < 0:
+        start = max(end - usual, EPOCH)
+    require_bounded(name, start, end, begun=True)
+    return start, end

@@ -11,7 +11,7 @@ from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.fhir.search.criteria import Position, Query
-from sceau.fhir.search.paging import PageCaller, PageTokens
+from sceau.fhir.search.paging import PageTokens
 from sceau.fhir.search.query import parse_query
 from sceau.http.building import Built
 from sceau.http.call import Call
@@ -89,7 +89,7 @@ class RecordReader:
         if pages:
             if len(pairs) != 1 or call.actor.record_id is None:
                 raise bad_request("page stands alone, and needs a token that names a patient")
-            return self._pages.open(pages[0], resource, page_caller(call), now=call.now, base_urls=self._base_urls)
+            return self._pages.open(pages[0], resource, call.page_caller, now=call.now, base_urls=self._base_urls)
         query = parse_query(resource, pairs, strict=is_strict(call.request), now=call.now, base_urls=self._base_urls)
         for identifier in query.patient_identifiers:
             self.same_patient(call, identifier.system, identifier.value)
@@ -101,7 +101,7 @@ class RecordReader:
         """`self` and `next`, as sealed tokens: no health data in an address. A token without a patient gets none."""
         if call.actor.record_id is None:
             return []
-        tokens, caller = self._pages, page_caller(call)
+        tokens, caller = self._pages, call.page_caller
         base = f"{self.origin}/fhir/{query.resource}?page="
         links = [("self", base + tokens.seal(query, caller, after=query.after, now=call.now))]
         if following is not None:
@@ -165,8 +165,3 @@ def patient_identifier(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
     if not (system and bar and value):
         raise FhirError(400, Problem("value", "identifier: expected system|value", "identifier"))
     return system, value
-
-
-def page_caller(call: Call) -> PageCaller:
-    """Whom a page token is for."""
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")

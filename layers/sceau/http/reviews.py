@@ -20,10 +20,11 @@ from sceau.audit.scan import scan
 from sceau.fhir.notices import Kind, Notice, communication, review_text
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Json
+from sceau.fhir.search.ignoring import unknown
 from sceau.fhir.searchset import searchset
 from sceau.fhir.times import instant
 from sceau.http.call import Call
-from sceau.http.event_reading import Events, TraceReader, page_caller
+from sceau.http.event_reading import Events, TraceReader
 from sceau.http.message import JSON, Answer, json_answer, resource_answer
 from sceau.http.negotiation import is_strict, require_json_answer
 from sceau.http.periods import period
@@ -186,25 +187,23 @@ class Reviews:
         if pages:
             if len(pairs) != 1:
                 raise bad_request("page stands alone")
-            content = self._reader.page_seal.open(pages[0], resource, page_caller(call), now=call.now)
+            content = self._reader.page_seal.open(pages[0], resource, call.page_caller, now=call.now)
             start, end = (datetime.fromisoformat(content[key]) for key in ("start", "end"))
             return _Query(start, end, frozenset(content["states"]), after=content["after"])
         dates, states = [], set()
-        warnings: list[Problem] = []
+        others: list[str] = []
         for key, value in pairs:
             if key == name:
                 dates.append(value)
             elif key == "status":
                 states |= set(value.split(","))
             elif key != "_format":
-                text = "a parameter is not supported and was ignored"
-                warnings.append(Problem("not-supported", text, key, severity="warning"))
-        if warnings and is_strict(call.request):
-            raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
+                others.append(key)
+        warnings = unknown(others, strict=is_strict(call.request))
         if not states <= _STATES:
             raise bad_request("status: in-progress or completed", "status")
         start, end = period(name, dates, call.now, usual=USUAL)
-        return _Query(start, end, frozenset(states or _STATES), tuple(warnings))
+        return _Query(start, end, frozenset(states or _STATES), warnings)
 
     def _links(self, call: Call, query: _Query, behind: str | None, path: str, resource: str) -> list[tuple[str, str]]:
         if behind is None:

@@ -27,7 +27,7 @@ def seen_entries(decision: Decision, entries: PackedTable[EntryRow]) -> Sequence
     return entries.columns.holding(FACTS, allowed, range(len(entries)))
 
 
-def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> frozenset[str]:
-    """The ids of the entries that the caller may not see. Raises RecordDamaged."""
+def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> list[EntryRow]:
+    """The entries that the caller may not see. Raises RecordDamaged."""
     hidden = set(range(len(entries))).difference(visible_entries(call, act, record, entries))
-    return frozenset(map(entries.id_at, hidden))
+    return entries.rows_at(sorted(hidden))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
-from sceau.fhir.outcome import FhirError, Problem, bad_request
-from sceau.fhir.search.dates import EPOCH, millis
-from sceau.fhir.search.paging import PageCaller, PageSeal
+from sceau.fhir.outcome import Problem, bad_request
+from sceau.fhir.search.ignoring import unknown
+from sceau.fhir.search.paging import PageSeal
 from sceau.http.call import Call
 from sceau.http.negotiation import is_strict
-from sceau.http.periods import bounds
+from sceau.http.periods import bounds, window
 from sceau_schemas.audit import STRING_PARAMETERS, TOKEN_PARAMETERS
 
 DEFAULT_COUNT: Final = 50
@@ -47,7 +47,7 @@ def parse(
 
     Without it a patient can't be named. Raises FhirError 400, and what `same_patient` raises.
     """
-    filters, warnings = [], []
+    filters, others = [], []
     period: list[str] = []
     count = DEFAULT_COUNT
     for name, value in pairs:
@@ -62,13 +62,11 @@ def parse(
         elif name in TOKEN_PARAMETERS or name in STRING_PARAMETERS:
             filters.append((name, value))
         elif name != "_format":
-            warnings.append(
-                Problem("not-supported", "a parameter is not supported and was ignored", name, severity="warning")
-            )
-    if warnings and is_strict(call.request):
-        raise FhirError(400, *(Problem(one.code, one.text, one.expression) for one in warnings))
-    start, end, begun = _period(period, call.now)
-    return TraceQuery(start, end, tuple(filters), count, tuple(warnings), begun=begun)
+            others.append(name)
+    warnings = unknown(others, strict=is_strict(call.request))
+    low, high = bounds("date", period, call.now)
+    start, end = window(low, high, call.now)
+    return TraceQuery(start, end, tuple(filters), count, warnings, begun=low >= 0)
 
 
 class TraceLinks:
@@ -87,7 +85,7 @@ class TraceLinks:
             "count": query.count,
             "after": query.after,
         }
-        return self._base + self._seal.seal(content, "AuditEvent", _caller(call), now=call.now)
+        return self._base + self._seal.seal(content, "AuditEvent", call.page_caller, now=call.now)
 
     def open(self, call: Call, pairs: Sequence[tuple[str, str]]) -> TraceQuery | None:
         """The query that `page` holds; None when there is no `page`. Raises FhirError 400."""
@@ -96,7 +94,7 @@ class TraceLinks:
             return None
         if len(pages) != 1 or any(name not in ("page", "_format") for name, _ in pairs):
             raise bad_request("page stands alone")
-        content = self._seal.open(pages[0], "AuditEvent", _caller(call), now=call.now)
+        content = self._seal.open(pages[0], "AuditEvent", call.page_caller, now=call.now)
         return TraceQuery(
             datetime.fromisoformat(content["start"]),
             datetime.fromisoformat(content["end"]),
@@ -107,24 +105,7 @@ class TraceLinks:
         )
 
 
-def _caller(call: Call) -> PageCaller:
-    return PageCaller(call.actor.client_id, call.actor.subject, call.record_id or "")
-
-
 def _count(value: str) -> int:
     if not (value.isascii() and value.isdigit() and int(value[:9]) > 0):
         raise bad_request("_count: expected a number, 1 or more", "_count")
     return min(int(value[:9]), MOST)
-
-
-def _period(values: Sequence[str], now: datetime) -> tuple[datetime, datetime, bool]:
-    """The period that `date` values bound, from its first to behind its last millisecond; whether they begin it.
-
-    Raises FhirError.
-    """
-    low, high = bounds("date", values, now)
-    # No event is of the future; the clocks of two processes may differ by a moment.
-    soon = millis(now) + 1000
-    start = EPOCH + timedelta(milliseconds=min(max(low, 0), soon))
-    end = EPOCH + timedelta(milliseconds=max(min(high + 1, soon), -1))
-    return start, max(start, end), low >= 0

@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import parse_qsl
 
-from sceau.access.model import Actor, ActorKind
+from sceau.access.labels import keeps_secret_sessions
+from sceau.access.model import Actor
 from sceau.audit.accesses import is_secret
 from sceau.records.ids import entry_uuid, split_document_id
 from sceau_schemas.audit import AuditEvent
@@ -28,7 +29,7 @@ class TraceSight:
     def __init__(self, actor: Actor, hidden: Collection[EntryRow]) -> None:
         self._hidden = frozenset(row.id for row in hidden)
         self._named = frozenset(name for row in hidden for name in _names(row))
-        self._keeps_secrets = actor.kind is ActorKind.REPRESENTATIVE
+        self._keeps_secrets = keeps_secret_sessions(actor.kind)
 
     def __call__(self, event: AuditEvent) -> bool:
         """Whether an event is shown."""

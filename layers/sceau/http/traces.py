@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from sceau.access.model import Act, ActorKind
-from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked
 from sceau.audit.facts import AuditAct, Entity
-from sceau.audit.history import Happened, RecordHistory
+from sceau.audit.history import RecordHistory
 from sceau.audit.journal import JournalEvent
 from sceau.audit.log.errors import NotLogged
 from sceau.audit.log.proofs import MEDIA_TYPE, SUFFIX
@@ -21,7 +20,6 @@ from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
 from sceau.http.event_reading import TraceReader
 from sceau.http.extraction import Extraction
-from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer
 from sceau.http.negotiation import require_accepted, require_json_answer
 from sceau.http.notices import Notices
@@ -32,7 +30,7 @@ from sceau.http.trace_bundle import Shown, searchset
 from sceau.http.trace_query import TraceLinks, TraceQuery, parse
 from sceau.http.trace_sight import TraceSight
 from sceau.records.commits import Commits
-from sceau_schemas.audit import AuditEvent, matches
+from sceau_schemas.audit import matches
 
 MOST_OPENED: Final = 400
 """Events that one page opens at most. A filter that few pass gives pages that are short, or empty, with a `next`."""
@@ -131,10 +129,10 @@ class Traces:
         """
         dossier, facts = self._reader.load(call)
         call.require(Act.READ_TRACES, facts)
-        event = self._reader.journal.read(call.record_id or "", call.request.path_parameters["resource_id"])
-        if not self._reader.sight(call, dossier, facts)(AuditEvent.model_validate_json(event.data)):
+        event = self._reader.events(call).whole(facts.record_id, call.request.path_parameters["resource_id"])
+        if not self._reader.sight(call, dossier, facts)(event.said):
             raise not_found()
-        return event
+        return event.stored
 
     def _page(self, call: Call, query: TraceQuery, visible: TraceSight) -> _Page:
         """What is asked for, newest first.
@@ -142,34 +140,21 @@ class Traces:
         An event that does not pass its checks, or is gone, is not shown, and said to be there: one must not hide all
         others.
         """
-        page = _Page()
+        page, events = _Page(), self._reader.events(call)
         happened = self._history.newest_first(call.record_id or "", query.start, query.end, after=query.after)
         for number, one in enumerate(happened):
             if number == MOST_OPENED:
                 page.following = happened[number - 1].event_id
                 break
-            shown = self._opened(call, one, page.damaged)
-            if shown is None or not (matches(shown.parsed, query.filters) and visible(shown.parsed)):
+            event = events.one(call.record_id or "", one.event_id)
+            if event is None or not (matches(event.said, query.filters) and visible(event.said)):
                 continue
             if len(page.shown) == query.count:
                 page.following = page.shown[-1].event.event_id
                 break
-            page.shown.append(shown)
+            page.shown.append(Shown(event.stored, event.said, one.index))
+        page.damaged = events.damaged
         return page
-
-    def _opened(self, call: Call, one: Happened, damaged: list[Problem]) -> Shown | None:
-        try:
-            event = self._reader.journal.read(call.record_id or "", one.event_id)
-            return Shown(event, AuditEvent.model_validate_json(event.data), one.index)
-        except EventDamaged:
-            kind, text = LogEvent.DAMAGED, "does not pass its integrity checks"
-        except EventAbsent:
-            kind, text = LogEvent.DAMAGED, "was logged, and is gone"
-        except EventLocked:
-            kind, text = LogEvent.KEY_GONE, "is sealed under a key that is gone"
-        log(kind, request=call.request.request_id, error=f"event {one.event_id}")
-        damaged.append(Problem("exception", f"event {one.event_id} {text}"))
-        return None
 
 
 class _Page:

@@ -14,10 +14,8 @@ from typing import Final
 
 from sceau.access.model import Identifier
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason
+from sceau_schemas.systems import IDNAT_PS, IDNAT_STRUCT
 from sceau_schemas.tokens import Activity, Exercice, UserInfo
-
-PROFESSIONAL_SYSTEM: Final = "urn:oid:1.2.250.1.71.4.2.1"
-STRUCTURE_SYSTEM: Final = "urn:oid:1.2.250.1.71.4.2.2"
 
 _NATIONAL_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,63}")  # internal forms hold "/", test ids letters
 _NO_PROFESSIONALS: Final = frozenset({"E"})  # codeCategorieProfessionnelle: students
@@ -88,7 +86,7 @@ def _national_id(info: UserInfo) -> Identifier | None:
         value = numbers.pop() if len(numbers) == 1 else None
     if value is None or not _NATIONAL_ID.fullmatch(value):
         return None
-    return Identifier(PROFESSIONAL_SYSTEM, value)
+    return Identifier(IDNAT_PS, value)
 
 
 def _is_practising(exercice: Exercice) -> bool:
@@ -126,9 +124,9 @@ def _identifiers(activity: Activity) -> Iterator[Identifier]:
     numbered = (("1", activity.numeroFinessSite), ("3", activity.numeroSiretSite), ("2", activity.numeroSirenSite))
     for prefix, number in numbered:
         if number:
-            yield Identifier(STRUCTURE_SYSTEM, prefix + number)
+            yield Identifier(IDNAT_STRUCT, prefix + number)
     if activity.identifiantTechniqueDeLaStructure:
-        yield Identifier(STRUCTURE_SYSTEM, activity.identifiantTechniqueDeLaStructure)
+        yield Identifier(IDNAT_STRUCT, activity.identifiantTechniqueDeLaStructure)
 
 
 def _matches(practice: Practice, situation: str) -> bool:

@@ -15,16 +15,14 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import urllib3
-from urllib3.exceptions import HTTPError
 
+from sceau.identity import bounded
 from sceau.identity.errors import KeyRefused, Unavailable
 from sceau.identity.jose import PublicJwk, key_set, strict_object
 from sceau_schemas.configuration import IntrospectionAccess, TrustedIssuer
 
-CONNECT_SECONDS: Final = 2.0
 READ_SECONDS: Final = 3.0
 TOTAL_SECONDS: Final = 5.0
-MAX_ANSWER_BYTES: Final = 64 * 1024
 KEYS_MAX_AGE: Final = timedelta(minutes=10)
 KEYS_MIN_AGE: Final = timedelta(seconds=30)
 """An unknown key id makes us ask again, but no more often than this: it costs an attacker nothing to name one."""
@@ -33,7 +31,6 @@ KEYS_RETRY: Final = timedelta(seconds=5)
 
 _OK: Final = 200
 _UNAUTHORIZED: Final = (401, 403)
-_PIECE: Final = 16 * 1024
 
 Pools = Callable[[str | None], urllib3.PoolManager]
 """The connections for a CA bundle (a PEM file's path; None: the system's authorities)."""
@@ -122,38 +119,17 @@ class Upstream:
     def _ask(
         self, method: str, url: str, ca_bundle: str | None, headers: Mapping[str, str], form: str | None = None
     ) -> _Reply:
-        deadline = self._monotonic() + TOTAL_SECONDS
-        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **headers}
+        sent = {"Accept": "application/json", **headers}
         if form is not None:
             sent["Content-Type"] = "application/x-www-form-urlencoded"
+        patience = bounded.Patience(READ_SECONDS, TOTAL_SECONDS, self._monotonic)
         try:
-            response = self._pools(ca_bundle).request(
-                method,
-                url,
-                body=form,
-                headers=sent,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                decode_content=False,
-                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-            )
-            try:
-                return _Reply(response.status, self._read(response, deadline))
-            finally:
-                response.release_conn()
-        except HTTPError:
-            # The texts of these errors hold addresses, and some parts of the request.
+            got = bounded.ask(self._pools(ca_bundle), method, url, body=form, headers=sent, patience=patience)
+        except bounded.TooMuch:
+            raise Unavailable("a trusted issuer answered too much, or too slowly") from None
+        except bounded.NoAnswer:
             raise Unavailable("a trusted issuer does not answer") from None
-
-    def _read(self, response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-        body = b""
-        while piece := response.read(_PIECE):
-            body += piece
-            if len(body) > MAX_ANSWER_BYTES or self._monotonic() > deadline:
-                response.close()
-                raise Unavailable("a trusted issuer answered too much, or too slowly")
-        return body
+        return _Reply(got.status, got.body)
 
 
 class _IssuerKeys:

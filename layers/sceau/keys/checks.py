@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from sceau.keys.errors import KeyServiceError, UnwrapRefused
@@ -114,8 +115,12 @@ def check_metadata(
     called: str = "",
 ) -> Iterator[Finding]:
     """A finding for each of `keys`: `of` asks the provider, `judge` decides."""
+
+    def judged(key: KeyName) -> Judged:
+        return judge(key, of(key))
+
     for key in keys:
-        yield measured(f"{called}key {key}", lambda key=key: judge(key, of(key)))  # type: ignore[misc]
+        yield measured(f"{called}key {key}", partial(judged, key))
 
 
 def judge_file(key: KeyName, versions: Metadata) -> Judged:

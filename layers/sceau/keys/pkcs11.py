@@ -41,7 +41,11 @@ NOTICED_SECONDS: Final = 60.0
 """How long a session goes by what it found on the token: a new version counts everywhere after that."""
 
 _ASKED_AGAIN_SECONDS: Final = 1.0
-"""A version that a session does not know makes it look again, but not for each of a flood of forged ones."""
+"""A key that the token does not have makes a session look again, but not at each request that wrong settings fail."""
+
+_FRESH: Final = -1.0
+"""What was found never counts. A version that a session does not know may have been made a moment ago, by another one:
+"altered" would be a wrong verdict on a sound object. Only who writes objects can make a session look again so."""
 
 _NONCE_BYTES: Final = 12
 _IV_BYTES: Final = 16
@@ -105,7 +109,7 @@ class Pkcs11KeyService:
                 raise UnwrapRefused("a wrapped data key has another form than its version's")
             return self._open(version, key, wrapped, context)
 
-        return self._on_ring(work, knows=lambda ring: number in ring.wrapping.get(key, {}))
+        return self._on_ring(work, knows=lambda ring: number in ring.wrapping.get(key, {}), oldest=_FRESH)
 
     def sign(self, key: KeyName, digest: bytes, *, version: str) -> bytes:
         """See the port."""
@@ -121,7 +125,7 @@ class Pkcs11KeyService:
                 raise TokenLost("a signature of another length")
             return signature
 
-        return self._on_ring(work, knows=lambda ring: version in ring.signing.get(key, {}))
+        return self._on_ring(work, knows=lambda ring: version in ring.signing.get(key, {}), oldest=_FRESH)
 
     def public_keys(self, key: KeyName) -> tuple[PublicKey, ...]:
         """See the port. A version's name is its number."""
@@ -149,17 +153,22 @@ class Pkcs11KeyService:
             raise UnknownKey(f"the token has no key for this labelled {self._prefix}:{key}:<number>")
         return kinds[key]
 
-    def _on_ring(self, work: Callable[[Ring], ResultT], *, knows: Callable[[Ring], bool]) -> ResultT:
-        """Do `work` on the keys that a session finds; it looks again when they are old, gone, or not what is needed."""
+    def _on_ring(
+        self, work: Callable[[Ring], ResultT], *, knows: Callable[[Ring], bool], oldest: float = _ASKED_AGAIN_SECONDS
+    ) -> ResultT:
+        """Do `work` on the keys that a session finds; it looks again when they are old, gone, or not what is needed.
+
+        `oldest`: seconds for which what it found counts although `knows` says that it lacks what is needed.
+        """
 
         def in_session(session: Session) -> ResultT:
             ring = self._ring(session, oldest=NOTICED_SECONDS)
             if not knows(ring):
-                ring = self._ring(session, oldest=_ASKED_AGAIN_SECONDS)
+                ring = self._ring(session, oldest=oldest)
             try:
                 return work(ring)
             except _StaleObjects:
-                ring = self._ring(session, oldest=-1)
+                ring = self._ring(session, oldest=_FRESH)
             try:
                 return work(ring)
             except _StaleObjects:

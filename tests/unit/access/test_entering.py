@@ -11,10 +11,11 @@ from sceau.access.acts import may_ask
 from sceau.access.clocks import paris_date
 from sceau.access.decide import Decision
 from sceau.access.grid import GridRefused
+from sceau.access.labels import keeps_secret_sessions
 from sceau.access.matrix import Rules
-from sceau.access.model import Act, ActorKind, Mode, Reason, RecordStatus
+from sceau.access.model import Act, ActorKind, Identifier, Mode, Reason, RecordStatus
 from sceau.access.scopes import covered
-from sceau.access.standing import collects_for, concerns
+from sceau.access.standing import collects_for, may_know, may_know_why_closed
 from sceau_schemas.rules import RuleSettings
 from unit.access.space import (
     COLLEAGUE,
@@ -129,11 +130,33 @@ def test_a_consent_is_collected_for_a_person_or_the_own_team() -> None:
 
 
 def test_a_decision_concerns_whom_it_names() -> None:
-    assert concerns(actor(), HOSPITAL)
-    assert concerns(actor(), PHYSICIAN)
-    assert not concerns(actor(), LABORATORY)
-    assert not concerns(actor(), COLLEAGUE)
-    assert not concerns(actor(professional=None), None)
+    for opening in (True, False):
+        assert may_know(actor(), HOSPITAL, opening=opening)
+        assert may_know(actor(), PHYSICIAN, opening=opening)
+        assert not may_know(actor(), LABORATORY, opening=opening)
+        assert not may_know(actor(), COLLEAGUE, opening=opening)
+        assert not may_know(actor(professional=None), None, opening=opening)
+
+
+@pytest.mark.parametrize("grantee", [None, HOSPITAL])
+@pytest.mark.parametrize("opening", [True, False])
+def test_the_holders_side_knows_every_decision_and_the_insurer_the_opening(
+    grantee: Identifier | None, opening: bool
+) -> None:
+    known = {kind for kind in ActorKind if may_know(actor(kind), grantee, opening=opening)}
+    told = {ActorKind.PROFESSIONAL} if grantee else set()
+    assert known == {ActorKind.PATIENT, ActorKind.REPRESENTATIVE} | told | ({ActorKind.INSURER} if opening else set())
+
+
+def test_why_a_record_was_closed_is_the_holders() -> None:
+    assert {kind for kind in ActorKind if may_know_why_closed(actor(kind))} == {
+        ActorKind.PATIENT,
+        ActorKind.REPRESENTATIVE,
+    }
+
+
+def test_a_minors_secret_sessions_are_kept_from_representatives() -> None:
+    assert {kind for kind in ActorKind if keeps_secret_sessions(kind)} == {ActorKind.REPRESENTATIVE}
 
 
 def test_a_wildcard_is_covered_by_a_wildcard_alone() -> None:

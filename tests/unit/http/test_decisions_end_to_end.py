@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from fixtures.inprocess import Process, Response, Session, World, key_service
-from sceau.access.standing import PROFESSIONALS
 from sceau.cli import bodies
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES, Author
 from sceau.envelope.messages import Envelope
 from sceau.identity.structures import DirectoryStore
 from sceau_schemas.dossier import DossierHead
+from sceau_schemas.systems import IDNAT_PS
 from unit.faults.whole import read_whole
 from unit.http.published import Json, bundle, good, laboratory_document, matches, opened, search
 from unit.http.test_patching import PATCH, labelled
@@ -150,7 +150,7 @@ def test_a_professional_collects_a_consent_for_the_own_team_or_a_colleague(stand
     answer = good(stand.grant("hospital", PHYSICIAN))
     assert answer.status == 201
     assert answer.json()["performer"] == [
-        {"type": "Practitioner", "identifier": {"system": PROFESSIONALS, "value": SPECIALIST.identifier}}
+        {"type": "Practitioner", "identifier": {"system": IDNAT_PS, "value": SPECIALIST.identifier}}
     ]
     assert stand.sees(PHYSICIAN) == 1
     good(stand.decide(PHYSICIAN, "grant", DOCTOR))
@@ -349,7 +349,7 @@ def test_decisions_are_found_by_what_they_are(stand: Stand) -> None:
     system = "http://terminology.hl7.org/CodeSystem/v3-ActCode"
     assert stand.consents(HOLDER, f"?category={system}|INFA&status=active") == [granted]
     assert stand.consents(HOLDER, "?status=proposed,inactive") == [named]
-    assert stand.consents(HOLDER, f"?actor.identifier={PROFESSIONALS}|{DOCTOR.identifier}") == [named]
+    assert stand.consents(HOLDER, f"?actor.identifier={IDNAT_PS}|{DOCTOR.identifier}") == [named]
     assert stand.consents(HOLDER, f"?actor.identifier={STRUCTURES['hospital'].identifier}") == [granted]
     assert stand.consents(HOLDER, f"?_id={named['id']}") == [named]
     assert stand.consents(HOLDER, f"?patient={granted['patient']['reference']}&status=active") == [opening, granted]

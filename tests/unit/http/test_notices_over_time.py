@@ -203,3 +203,23 @@ def test_a_damaged_event_hides_no_other(process: Process) -> None:
 def _damage(process: Process, event_id: str) -> None:
     (name,) = (one for one in process.world.memory.list("journal/events/") if one.endswith(event_id))
     process.world.memory.spoil(name)
+
+
+def without(process: Process, event_id: str) -> None:
+    """As who breaks the store's locks leaves it."""
+    names = [name for name in process.world.memory.list("journal/events/") if name.endswith(f".{event_id}")]
+    for name in names:
+        del process.world.memory._entries[name]
+    assert len(names) == 1
+
+
+def test_a_declaration_that_is_gone_is_told_and_hides_no_notice(process: Process) -> None:
+    night = reads(process, WARD, BROKEN)
+    declaration = night.token.event_id
+    assert declaration is not None
+    without(process, declaration)
+    answer = good(process.session("patient").request("GET", "/fhir/Communication")).json()
+    told = [one["resource"] for one in answer["entry"] if one["search"]["mode"] == "match"]
+    (outcome,) = [one["resource"] for one in answer["entry"] if one["search"]["mode"] == "outcome"]
+    assert any("bris de glace" in one["payload"][0]["contentString"] for one in told)
+    assert [one["diagnostics"] for one in outcome["issue"]] == [f"event {declaration} was logged, and is gone"]

@@ -88,6 +88,17 @@ def test_a_suspended_record_is_nobody_s_until_the_holder_objects(stand: Stand) -
     assert stand.sees("hospital-physician") == 1, "what was permitted before still is"
 
 
+def test_of_all_decisions_the_insurer_knows_the_opening_only(stand: Stand) -> None:
+    grant = good(stand.grant("hospital")).json()
+    body = bodies.consent_life(DOMINIQUE, active=False) | {"id": grant["id"]}
+    unknown = f"{stand.head().record_id}.{'a' * 26}"
+    with stand.unchanged(404) as answers:
+        for own_id in (grant["id"], unknown):
+            answers.append(stand.as_(INSURER).request("PUT", f"/fhir/Consent/{own_id}", {**body, "id": own_id}))
+    known, other = ({**one.json(), "id": None} for one in answers)
+    assert known == other, "an id that is a grant's, and one that is nobody's"
+
+
 def test_the_insurer_closes_nothing_and_reopens_nothing(stand: Stand) -> None:
     good(life(stand, HOLDER, active=False))
     with stand.unchanged(403, "denied.state") as answers:

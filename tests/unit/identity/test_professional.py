@@ -9,13 +9,14 @@ import pytest
 
 from sceau.access.model import Identifier
 from sceau.identity.errors import OAuthError, OAuthRefusal, Reason
-from sceau.identity.professional import STRUCTURE_SYSTEM, choose_practice
+from sceau.identity.professional import choose_practice
+from sceau_schemas.systems import IDNAT_STRUCT
 from sceau_schemas.tokens import UserInfo
 
-FINESS = Identifier(STRUCTURE_SYSTEM, "1000000202")
-SIRET = Identifier(STRUCTURE_SYSTEM, "399000003700012")
-SIREN = Identifier(STRUCTURE_SYSTEM, "2990000037")
-TECHNICAL = Identifier(STRUCTURE_SYSTEM, "R00000")
+FINESS = Identifier(IDNAT_STRUCT, "1000000202")
+SIRET = Identifier(IDNAT_STRUCT, "399000003700012")
+SIREN = Identifier(IDNAT_STRUCT, "2990000037")
+TECHNICAL = Identifier(IDNAT_STRUCT, "R00000")
 
 
 def activity(**known: str) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def test_with_several_activities_in_common_one_must_be_named() -> None:
     refused = refusal(found, FINESS, SIRET)
     assert (refused.error, refused.reason) == (OAuthError.INVALID_REQUEST, Reason.STRUCTURE_UNDECIDED)
     assert choose_practice(found, [FINESS], None).structure == FINESS
-    for situation in ("399000003700012", f"{STRUCTURE_SYSTEM}|399000003700012", "10^399000003700012"):
+    for situation in ("399000003700012", f"{IDNAT_STRUCT}|399000003700012", "10^399000003700012"):
         assert choose_practice(found, [FINESS, SIRET], situation).structure == SIRET
 
 

@@ -107,6 +107,11 @@ def test_keys_that_are_no_names_of_ours_are_passed_over_and_do_not_end_the_listi
     assert list(world.store.list("records/")) == ["records/b", "records/e"]
 
 
+def test_a_file_that_versitygw_is_about_to_put_in_place_is_passed_over() -> None:
+    world = world_with(records=["records/.dossier.sgwtmp.1795742577751632639", "records/dossier"])
+    assert list(world.store.list("records/")) == ["records/dossier"]
+
+
 def test_two_prefixes_of_one_bucket_are_listed_once() -> None:
     naming = Naming({"": "a", "journal/events/": "b", "journal/log/": "b"})
     assert naming.parts("journal/") == [

@@ -145,7 +145,7 @@ def _witness(draft: _Draft, words: list[str]) -> None:
     _require_new(draft, name)
     if any(key.public == other.key.public for other in draft.witnesses):
         raise PolicyRefused("a witness's key stands twice")
-    draft.witnesses.append(Witness(name, key, _address(words[2]) if len(words) > 2 else None))  # noqa: PLR2004
+    draft.witnesses.append(Witness(name, key, _address(words[2]) if len(words) > 2 else None))  # noqa: PLR2004 - the address is optional
 
 
 def _group(draft: _Draft, words: list[str]) -> None:

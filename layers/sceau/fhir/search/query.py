@@ -26,6 +26,7 @@ from sceau.fhir.search.criteria import (
     TokenCriterion,
 )
 from sceau.fhir.search.dates import Bound, parse_bound
+from sceau.fhir.search.ignoring import speakable
 from sceau.fhir.search.parameters import ELSEWHERE, Parameter, find_parameter
 from sceau.fhir.search.text import fold, local_reference, split_unescaped, unescape
 from sceau_schemas.dossier import StoredIdentifier
@@ -38,7 +39,6 @@ MAX_BYTES = 4096  # of names and values together, UTF-8: a page token must still
 DEFAULT_COUNT = 50
 MAX_COUNT = 200
 
-_SPEAKABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _COUNT = re.compile(r"[0-9]{1,9}", re.ASCII)
 T = TypeVar("T")
@@ -86,12 +86,12 @@ class _Parser:
     def add(self, name: str, value: str) -> None:
         found = find_parameter(self.resource, name)
         if found is None:
-            self._ignore(f"search parameter {_speakable(name)} is not supported")
+            self._ignore(f"search parameter {speakable(name)} is not supported")
             return
         parameter, modifier = found
         if modifier is not None and modifier not in parameter.modifiers:
             # R4: a modifier that isn't supported SHALL be refused, however lenient the handling.
-            _refuse(parameter, f"modifier {_speakable(modifier)} is not supported", code="not-supported")
+            _refuse(parameter, f"modifier {speakable(modifier)} is not supported", code="not-supported")
         if not value:
             _refuse(parameter, "has no value")
         if parameter.role == "patient":
@@ -155,7 +155,7 @@ class _Parser:
             descending = key.startswith("-")
             found = find_parameter(self.resource, key.removeprefix("-"))
             if found is None or found[1] is not None or not found[0].sortable:
-                self._ignore(f"_sort: {_speakable(key.removeprefix('-'))} is not a key to sort by")
+                self._ignore(f"_sort: {speakable(key.removeprefix('-'))} is not a key to sort by")
             elif all(found[0] is not earlier.parameter for earlier in self.sort):
                 self.sort.append(SortKey(found[0], descending))
 
@@ -250,8 +250,3 @@ def _parsed(parameter: Parameter, expected: str, parse: Callable[[str], T], text
 
 def _refuse(parameter: Parameter, text: str, *, code: str = "value") -> Never:
     raise FhirError(400, Problem(code, f"{parameter.name}: {text}"))
-
-
-def _speakable(name: str) -> str:
-    # A name comes from the client too: only what looks like one is repeated.
-    return f"`{name}`" if _SPEAKABLE.fullmatch(name) else "(a name of other characters)"

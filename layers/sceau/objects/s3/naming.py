@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from sceau.objects.errors import InvalidObjectName
 from sceau.objects.ports import check_name, check_prefix
+
+TEMPORARY: Final = ".sgwtmp."
+"""versitygw 1.x lists, for a moment, the file that it is about to put in an object's place: `.NAME.sgwtmp.NUMBER`."""
 
 
 class Naming:
@@ -34,6 +38,8 @@ class Naming:
 
     def is_own(self, owner: str, key: str) -> bool:
         """Whether a key is a name of ours that belongs where it was found: others are passed over."""
+        if TEMPORARY in key:
+            return False
         try:
             return self.owner(check_name(key)) == owner
         except InvalidObjectName:
