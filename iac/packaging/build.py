@@ -166,7 +166,7 @@ class _Maker:
         functions = self.file.deployed(spec)
         return {
             compose.TEMPLATE: File(front.nginx_template(functions, spec).encode()),
-            compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions).encode()),
+            compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions, spec).encode()),
         }
 
     def _wheels(self, without: tuple[str, ...]) -> list[Wheel]:
