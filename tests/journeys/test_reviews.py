@@ -88,7 +88,7 @@ def test_a_review_is_an_event_that_the_patient_reads(world: World) -> None:
     shown = world.holder(where.patient).get(f"/fhir/AuditEvent?date=ge{TODAY}&subtype=operation")
     (entry,) = parsed(shown)["entry"]
     assert entry["resource"]["id"] == event.id
-    # It is complete as it is, though no version of the record carries it. Where it is sealed already, its index is told.
+    # Complete as it is, though no version of the record carries it. Where it is sealed already, its index is told.
     assert "urn:sceau:fhir:event-completed" not in {one["url"] for one in entry.get("extension", [])}
     with world.unchanged() as again:
         repeated = review(reviewer, own_id)

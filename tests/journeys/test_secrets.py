@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 import pytest
 import urllib3
 
+from fixtures.at_rest import files_below
 from fixtures.live_world import (
     FORM,
     MASKED,
@@ -309,10 +310,10 @@ def test_the_log_at_debug_level_holds_no_secret(stage: Stage) -> None:
 
 def test_no_name_and_no_byte_on_the_disk_holds_a_secret(stage: Stage) -> None:
     needles = Needles(stage.identities(), stage.credentials())
-    files = [path for path in stage.folder.rglob("*") if path.is_file()]
+    files = files_below(stage.folder)
     assert len(files) > 300
-    assert needles.found_in("\n".join(str(path.relative_to(stage.folder)) for path in files).encode()) == []
-    assert needles.found_in(b"\n".join(path.read_bytes() for path in files)) == []
+    assert needles.found_in("\n".join(files).encode()) == []
+    assert needles.found_in(b"\n".join(files.values())) == []
 
 
 def test_no_header_holds_a_secret(stage: Stage) -> None:
@@ -352,13 +353,9 @@ def test_everything_at_rest_is_sealed(stage: Stage) -> None:
     The log is public by design: hashes only. What the sealer notes beside it may name an event, and says nothing of it.
     Probes are random bytes of the daily check.
     """
-    objects = stage.folder / "store" / "objects"
     kinds: dict[str, int] = {}
-    for path in objects.rglob("*"):
-        if not path.is_file():
-            continue
-        name = str(path.relative_to(objects))
-        data = path.read_bytes()[FILE_HEADER_BYTES:]
+    for name, file in files_below(stage.folder / "store" / "objects").items():
+        data = file[FILE_HEADER_BYTES:]
         kind = name.partition("/")[0]
         kinds[kind] = kinds.get(kind, 0) + 1
         if kind in ("replay", "revoked", "probe") or name.startswith("journal/records/"):

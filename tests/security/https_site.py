@@ -20,6 +20,7 @@ from typing import Any
 
 import urllib3
 
+from fixtures.at_rest import files_below
 from fixtures.service import LiveStage
 from sceau.audit.ids import event_time, minute_prefix
 from sceau.audit.journal import JournalReader
@@ -103,12 +104,8 @@ class Site:
 
     def objects(self, below: str = "") -> dict[str, bytes]:
         """The store's objects below a prefix, by name, as the files that they are."""
-        root = self.live.folder.path / _OBJECTS
-        return {
-            str(path.relative_to(root)): path.read_bytes()
-            for path in sorted((root / below).rglob("*"))
-            if path.is_file()
-        }
+        found = files_below(self.live.folder.path / _OBJECTS / below)
+        return {f"{below}/{name}" if below else name: data for name, data in found.items()}
 
     def path(self, name: str) -> Path:
         """The file of an object."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.at_rest import files_below
 from fixtures.container import FRONT_SECRET, SCHEDULER_SECRET, ContainerProcess, container_process, local_folder
 from sceau.stage import Settings, load_stage
 
@@ -40,12 +41,11 @@ def upkeep(whole: ContainerProcess, folder: Path) -> Iterator[ContainerProcess]:
 
 def state(folder: Path) -> dict[str, str]:
     """Every object that a request could write, with a digest of its bytes; log and probes are their schedules'."""
-    objects = folder / "store" / "objects"
-    names = {path: str(path.relative_to(objects)) for path in objects.rglob("*") if path.is_file()}
     scheduled = ("journal/log/", "journal/records/", "journal/reconciliation", "journal/locks", "probe/")
-    asked = {path: name for path, name in names.items() if not name.startswith(scheduled)}
+    found = files_below(folder / "store" / "objects")
+    asked = {name: data for name, data in found.items() if not name.startswith(scheduled)}
     assert asked
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for path, name in asked.items()}
+    return {name: hashlib.sha256(data).hexdigest() for name, data in asked.items()}
 
 
 def routes() -> list[tuple[str, str]]:
