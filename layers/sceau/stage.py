@@ -219,7 +219,7 @@ def pkcs11_token(stage: Stage, spec: Pkcs11KeysSpec) -> Token:
 
     module = find_module(stage.base, spec.module)
     if spec.softhsm_configuration is not None:
-        shared_library(module).use_softhsm(stage.base / spec.softhsm_configuration)
+        shared_library(module, stage.base / spec.softhsm_configuration)
     pin_file = None if spec.pin_file is None else stage.base / spec.pin_file
     return shared_token(module, spec.token, PinSource(pin_file, spec.pin_descriptor))
 
