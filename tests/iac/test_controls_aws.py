@@ -93,6 +93,12 @@ def guards(body: Mapping[str, Any], value: Any) -> bool:
     return of_the_journal(body) and isinstance(value, str)
 
 
+def kept(statement: Any) -> bool:
+    """About objects whose earlier versions stay."""
+    below = ("records/", "configuration/", "journal/events/", "journal/log/")
+    return any(one.partition("/")[2].startswith(below) for one in statement["Resource"])
+
+
 STAR_ACTION, STAR_RESOURCE = added(Action=["s3:*"]), added(Resource=["*"])
 EVERYBODY = {
     "Sid": "Open",
@@ -226,7 +232,7 @@ LINES: dict[str, list[Line]] = {
             ROLE,
             "Properties.Policies.*.PolicyDocument.Statement.*",
             (extended("Action", REMOVES),),
-            lambda b, v: store_right(b, v) and REMOVES not in v["Action"] and any("/" in one for one in v["Resource"]),
+            lambda b, v: store_right(b, v) and REMOVES not in v["Action"] and kept(v),
         ),
         Line(
             ROLE,
