@@ -112,7 +112,7 @@ def _journal(stage: Stage, owners: list[str]) -> int:
         writer.write(1)
         clock.now += apart
     store = FilesystemStore(stage.base / spec.folder, clock)
-    sealer = Sealer(store, stage.keys(), origin=ORIGIN, clock=clock, retention=RETENTION)
+    sealer = Sealer(store, stage.keys(), origin=ORIGIN, clock=clock, retention=RETENTION, pool=ThreadPoolExecutor)
     sealer.run()
     return number
 

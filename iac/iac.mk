@@ -1,8 +1,13 @@
 # Targets of iac/. Included by the Makefile.
-.PHONY: plan deploy smoke destroy evidence test-iac lock-iac
+.PHONY: guard plan deploy smoke destroy evidence test-iac lock-iac
 
 plan: $(VENV)/.dev ## plan the infrastructure of STAGE and judge it by the controls; WITHOUT_STATE=1: as if nothing were there
 	@$(BIN)/python -m iac.plan --stage $(STAGE) $(if $(WITHOUT_STATE),--without-state)
+
+guard: ## what was planned for STAGE on AWS under cfn-guard, by the rules of iac/aws/guard; a second opinion beside the controls
+	@command -v cfn-guard >/dev/null || { echo "sceau: cfn-guard is not there: cargo install --locked cfn-guard --version 3.2.0" >&2; exit 1; }
+	@test -f build/iac/$(STAGE)/service.template.json || { echo "sceau: stage $(STAGE) has no templates: make plan STAGE=$(STAGE)" >&2; exit 1; }
+	@cfn-guard validate --rules iac/aws/guard $(foreach part,network journal service,--data build/iac/$(STAGE)/$(part).template.json)
 
 deploy: $(VENV)/.dev ## plan STAGE, judge it, apply it, look at what came of it, write the evidence; PLANNED=1: apply the plan that is there
 	@$(if $(PLANNED),:,$(MAKE) --no-print-directory plan STAGE=$(STAGE))

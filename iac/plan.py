@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from iac.aws.functions import Packages
 from iac.aws.templates import templates
+from iac.container_host import plan as container_host
 from iac.controls import aws as aws_plan, scaleway as scaleway_plan
 from iac.controls.controls import CONTROLS
 from iac.controls.model import Finding, Plan
@@ -27,6 +30,7 @@ from iac.policies.language import PolicyNotUnderstood
 from iac.scaleway import terraform
 from iac.scaleway.inputs import variables
 from iac.scaleway.values import value_findings
+from iac.secrets import Around, Step, missing, refuse, unreachable, untrusted
 from sceau_schemas.deployment import ChalicefileError, StageSpec, read_chalicefile
 from sceau_schemas.infrastructure import AwsInfrastructure, Infrastructure, ScalewayInfrastructure
 from sceau_schemas.stores import S3StoreSpec
@@ -57,18 +61,37 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--root", type=Path, default=ROOT)
     parser.add_argument("--out", type=Path, help="where to write (build/iac/STAGE)")
     parser.add_argument("--manifest", type=Path, help="what was packaged (build/package/STAGE/manifest.json)")
-    parser.add_argument(
-        "--without-state", action="store_true", help="plan as if nothing were there; needs no credential"
-    )
+    parser.add_argument("--without-state", action="store_true", help="plan as if nothing were there; needs no secret")
     options = parser.parse_args(arguments)
     out = options.out or options.root / "build" / "iac" / options.stage
     manifest = options.manifest or options.root / "build" / "package" / options.stage / "manifest.json"
     try:
+        if on_own_servers(options.root, options.stage, manifest, with_secrets=not options.without_state):
+            return 0
         found = make_plan(options.root, options.stage, out, manifest, with_state=not options.without_state)
     except (ChalicefileError, DerivationError, PlanRefused, PolicyNotUnderstood, terraform.TerraformFailed) as error:
         sys.stderr.write(f"sceau: {error}\n")
         return 1
     return _tell(found, out)
+
+
+def on_own_servers(root: Path, stage: str, manifest: Path, *, with_secrets: bool) -> bool:
+    """Whether the stage is on servers of the organisation; then nothing is made, and this says what is started."""
+    file = read_chalicefile(root / "chalicefile")
+    spec = file.stages.get(stage)
+    if spec is None or spec.host not in container_host.HOSTS:
+        return False
+    image = _packaged(manifest, stage).get("image")
+    if image is None:
+        raise PlanRefused(f"what was packaged for stage {stage} has no image")
+    refuse(untrusted(stage, spec), PlanRefused)
+    if with_secrets:
+        around = Around(stage, spec, manifest.parent, os.environ)
+        refuse(chain(missing(around, Step.PLAN), container_host.lacking(stage, file)), PlanRefused)
+    for sentence in container_host.told(spec, file, image):
+        print(f"  {sentence}")
+    print("  every secret is there" if with_secrets else "  secrets were not looked for")
+    return True
 
 
 def make_plan(root: Path, stage: str, out: Path, manifest: Path, *, with_state: bool) -> Planned:
@@ -78,9 +101,12 @@ def make_plan(root: Path, stage: str, out: Path, manifest: Path, *, with_state: 
     if spec is None:
         raise PlanRefused(f"the chalicefile declares no stage {stage!r}; it has {', '.join(sorted(file.stages))}")
     settings, store = hosted_settings(stage, spec)
+    refuse(chain(unreachable(stage, spec), untrusted(stage, spec)), PlanRefused)
     deployment = derive(file, stage, spec, store.buckets)
     out.mkdir(parents=True, exist_ok=True)
     packaged = _packaged(manifest, stage)
+    if with_state:
+        refuse(missing(Around(stage, spec, manifest.parent, os.environ), Step.PLAN), PlanRefused)
     if isinstance(settings, ScalewayInfrastructure):
         return _on_scaleway(deployment, settings, packaged, out, with_state=with_state)
     return _on_aws(deployment, settings, packaged, out)

@@ -15,6 +15,7 @@ from iac.derive.deployment import Function
 
 RUNTIME: Final = "python3.13"
 ARCHITECTURE: Final = "x86_64"
+KEY_IDS: Final = "KeyIds"  # the output of the service's stack
 _OUTWARD: Final = "authentication"  # asks identity providers: the one function with a way out
 
 
@@ -126,10 +127,20 @@ def _function(names: Names, function: Function, digest: str, layer: str) -> dict
 
 
 def _environment(names: Names, function: Function) -> Json:
-    keys = ",".join(f'"{key.value}":"${{{logical(key)}.Arn}}"' for key in names.deployment.keys)
+    variable = names.deployment.keys_variable
     return {
         "SCEAU_CHALICEFILE": "/var/task/chalicefile",  # each function's zip has it beside its app.py
         "SCEAU_STAGE": names.deployment.stage,
         "SCEAU_FUNCTION": function.name,
-        "SCEAU_KEYS": sub(f"{{{keys}}}"),
+        **({variable: _key_ids(names, '["${%s.Arn}"]')} if variable else {}),
     }
+
+
+def key_outputs(names: Names) -> Json:
+    """The keys that this stack makes, by purpose: who operates the stage needs to know them."""
+    return {KEY_IDS: _key_ids(names, '"${%s.Arn}"')}
+
+
+def _key_ids(names: Names, form: str) -> Json:
+    keys = ",".join(f'"{key.value}":{form % logical(key)}' for key in names.deployment.keys)
+    return sub(f"{{{keys}}}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from iac.aws.api import api_resources
-from iac.aws.functions import Packages, function_parameters, function_resources
+from iac.aws.functions import Packages, function_parameters, function_resources, key_outputs
 from iac.aws.keys import key_resources
 from iac.aws.names import ENDPOINT_PARAMETER, KEY_ENDPOINT, STORE_ENDPOINT, Names
 from iac.aws.network import network_template
@@ -82,6 +82,10 @@ def _service(names: Names, packages: Packages) -> Json:
         resources,
         parameters={STORE_ENDPOINT: ENDPOINT_PARAMETER, KEY_ENDPOINT: ENDPOINT_PARAMETER, **function_parameters()},
         outputs={
-            camel("target", host): attribute(camel("domain", host), "RegionalDomainName") for host in deployment.hosts
+            **key_outputs(names),
+            **{
+                camel("target", host): attribute(camel("domain", host), "RegionalDomainName")
+                for host in deployment.hosts
+            },
         },
     )

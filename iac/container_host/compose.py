@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from iac.container_host.front import LISTEN
+from iac.container_host.secrets import pin_name, pins
 from iac.packaging.image import ENTRYPOINT, PORT, USER
-from sceau_schemas.deployment import FunctionSpec
+from sceau_schemas.deployment import FunctionSpec, StageSpec
+from sceau_schemas.key_services import Pkcs11KeysSpec, services_of
 
 TEMPLATE: Final = "front.conf.template"
 COMPOSE: Final = "compose.yaml"
@@ -27,9 +29,11 @@ _HEAD: Final = """\
 """
 
 
-def compose_file(stage: str, digest: str, functions: Mapping[str, FunctionSpec]) -> str:
+def compose_file(stage: str, digest: str, functions: Mapping[str, FunctionSpec], spec: StageSpec) -> str:
     """The file. `SCEAU_IMAGE` and `NGINX_IMAGE` name where the images are; ours is taken by its digest."""
-    services = {name: _function(stage, digest, name, function) for name, function in functions.items()}
+    services = {
+        name: _with_hsm(name, _function(stage, digest, name, function), spec) for name, function in functions.items()
+    }
     served = [name for name, function in functions.items() if function.routes]
     services["front"] = _front(served, digest)
     whole = {
@@ -40,6 +44,11 @@ def compose_file(stage: str, digest: str, functions: Mapping[str, FunctionSpec])
             "front_secret": {"file": "./secrets/front_secret"},
             "tls_certificate": {"file": "./secrets/tls_certificate.pem"},
             "tls_key": {"file": "./secrets/tls_key.pem"},
+            **{
+                pin_name(name, pin): {"file": f"./secrets/{pin_name(name, pin)}"}
+                for name in functions
+                for pin in pins(spec)
+            },
         },
     }
     return _HEAD + json.dumps(whole, indent=2) + "\n"
@@ -93,6 +102,18 @@ def _function(stage: str, digest: str, name: str, function: FunctionSpec) -> dic
         "secrets": ["front_secret"],
         "healthcheck": {"test": probe, "interval": "30s", "timeout": "10s", "retries": 3, "start_period": "30s"},
     }
+
+
+def _with_hsm(name: str, service: dict[str, Any], spec: StageSpec) -> dict[str, Any]:
+    """With the HSM vendor's library, and the function's own PIN. The image has no vendor's library."""
+    for _, one in services_of(spec.key_service):
+        if isinstance(one, Pkcs11KeysSpec) and one.module.is_absolute():
+            folder = "${SCEAU_HSM:?the folder of the HSM vendor's library}"
+            service["volumes"] = [*service.get("volumes", ()), f"{folder}:{one.module.parent}:ro"]
+    for pin in pins(spec):
+        entry = {"source": pin_name(name, pin), "target": pin.name}
+        service["secrets"] = [*service.get("secrets", ()), entry]
+    return service
 
 
 def _front(served: list[str], digest: str) -> dict[str, Any]:

@@ -11,18 +11,19 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import boto3
 
 from iac.deploying import aws, scaleway
-from iac.deploying.acting import as_operations
-from iac.deploying.errors import DeployRefused
+from iac.deploying.acting import as_operations, made_keys, write_settings
+from iac.deploying.errors import OUTPUTS, DeployRefused
 from iac.deploying.holdings import held
 from iac.deploying.reviewed import reviewed
 from iac.derive.deployment import Deployment, derive
@@ -30,18 +31,18 @@ from iac.derive.stores import DerivationError
 from iac.plan import ROOT, PlanRefused, hosted_settings, state_backend
 from iac.scaleway.inputs import variables
 from iac.scaleway.terraform import TerraformFailed
+from iac.secrets import JOURNAL_PROFILE, Around, Step, missing, refuse
 from sceau.cli.main import main as sceau
 from sceau_schemas.deployment import ChalicefileError, read_chalicefile
 from sceau_schemas.infrastructure import AwsInfrastructure, Infrastructure, ScalewayInfrastructure
 from sceau_schemas.stores import S3StoreSpec
 
-_JOURNAL_PROFILE: Final = "SCEAU_JOURNAL_PROFILE"
 _NO_IMAGE: Final = f"sha256:{'0' * 64}"  # nothing is started while a stage is taken down
 
 
 def client(service: str, whose: str, store: S3StoreSpec) -> Any:
     """A client with the environment's credentials; for the journal, those of its administrator's profile."""
-    profile = os.environ.get(_JOURNAL_PROFILE) if whose == "journal" else None
+    profile = os.environ.get(JOURNAL_PROFILE) if whose == "journal" else None
     endpoint = store.origin if service == "s3" and store.endpoint else None
     return boto3.Session(profile_name=profile).client(service, region_name=store.region, endpoint_url=endpoint)
 
@@ -59,6 +60,8 @@ class Work:
     client: Callable[[str, str, S3StoreSpec], Any] = client
     command: Callable[[Sequence[str]], int] = sceau
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+    lacking: Callable[[], Iterator[str]] = field(default=lambda: iter(()))
+    """A sentence for each secret that is not there."""
 
     def of(self, service: str, whose: str) -> Any:
         """A client of an AWS service for the stack `whose`."""
@@ -94,7 +97,16 @@ def work_of(root: Path, stage: str) -> Work:
     settings, store = hosted_settings(stage, spec)
     deployment = derive(file, stage, spec, store.buckets)
     build = root / "build"
-    return Work(stage, settings, deployment, store, build / "iac" / stage, build / "package" / stage / "manifest.json")
+    package = build / "package" / stage
+    return Work(
+        stage,
+        settings,
+        deployment,
+        store,
+        build / "iac" / stage,
+        package / "manifest.json",
+        lacking=partial(missing, Around(stage, spec, package, os.environ), Step.APPLY),
+    )
 
 
 def apply(work: Work) -> int:
@@ -106,6 +118,7 @@ def apply(work: Work) -> int:
         raise DeployRefused(
             f"stage {work.stage} is not packaged: run `make package STAGE={work.stage}` first"
         ) from None
+    refuse(work.lacking(), DeployRefused)
     if isinstance(work.settings, AwsInfrastructure):
         _say(aws.upload(work.manifest, work.settings.artifacts, work.of("s3", "service")))
         _say(aws.apply(plan.folder, work.settings.prefix, work.settings.artifacts, work.of))
@@ -119,9 +132,11 @@ def apply(work: Work) -> int:
         "package": hashlib.sha256(package).hexdigest(),
     }
     (work.folder / "deployed.json").write_text(json.dumps(deployed, indent=1) + "\n", "utf-8")
+    keys = made_keys(work.folder / OUTPUTS, work.deployment.keys_variable)
+    write_settings(work.folder / "stage.env", keys)
     failed = []
     for told, arguments in _looks(work):
-        with as_operations() if told == "stage check" else nullcontext():
+        with as_operations(keys) if told == "stage check" else nullcontext():
             status = work.command(arguments)
         if status:
             failed.append(told)

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
-from iac.deploying.errors import DeployRefused
+from iac.aws.functions import KEY_IDS
+from iac.deploying.errors import OUTPUTS, DeployRefused
 
 STACKS: Final = ("network", "journal", "service")
 """In the order in which they are applied; `journal` by the journal's administrator."""
@@ -65,6 +66,8 @@ def apply(folder: Path, prefix: str, artifacts: str, clients: Clients) -> Iterat
         with _told(f"stack {stack.name}"):
             yield f"stack {stack.name}: {stack.bring_to(source, json.loads(data), known)}"
             known |= stack.outputs()
+    made = {"key_ids": {"value": json.loads(known[KEY_IDS])}}
+    (folder / OUTPUTS).write_text(json.dumps(made, indent=1) + "\n", "utf-8")
 
 
 class _Stack:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from iac.deploying.errors import OUTPUTS
 from iac.scaleway import terraform
 
 _STAYS: Final = ("module.journal.", "module.trail.", "module.keys.")
@@ -18,8 +19,8 @@ def apply(folder: Path) -> Iterator[str]:
     terraform.run(folder, "init", "-no-color")
     terraform.run(folder, "apply", "-no-color", "-auto-approve", "plan.bin")
     yield "the plan was applied"
-    (folder / "outputs.json").write_text(terraform.run(folder, "output", "-json"), "utf-8")
-    yield "what `sceau stage prepare` needs of it is in outputs.json"
+    (folder / OUTPUTS).write_text(terraform.run(folder, "output", "-json"), "utf-8")
+    yield f"what `sceau stage prepare` needs of it is in {OUTPUTS}"
 
 
 def take_down(folder: Path, variables: Mapping[str, Any], backend: Mapping[str, Any]) -> Iterator[str]:

@@ -10,6 +10,8 @@ from iac.derive.keys import KeyRight, key_rights
 from iac.derive.stores import Buckets, DerivationError, StoreStatement, needed, store_statements
 from sceau.keys.ports import KeyName
 from sceau_schemas.deployment import Chalicefile, FunctionSpec, Rights, StageSpec
+from sceau_schemas.key_services import unlisted
+from sceau_schemas.overlay import keys_variable
 
 EVENTS = "journal/events/"
 """Names of what is written once and kept for the stage's whole retention."""
@@ -51,6 +53,8 @@ class Deployment:
     roles: Mapping[str, Rights]
     """Functions and tools by name, with the chalicefile's rights."""
     buckets: Buckets
+    keys_variable: str | None
+    """By which variable each function is told which keys this infrastructure made; None: the chalicefile lists all."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -94,6 +98,7 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         if others:
             raise DerivationError(f"{prefix!r} needs a bucket with Object Lock: its own also holds {others[0]!r}")
     functions = file.deployed(spec)
+    made = unlisted(spec.key_service)
     names = set(file.functions) & set(file.tools)
     if names:
         raise DerivationError(f"{min(names)!r} is a function and a tool: a role has one name")
@@ -107,6 +112,7 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         functions=tuple(_function(name, one) for name, one in sorted(functions.items())),
         roles=dict(sorted({**functions, **file.tools_of(spec)}.items())),
         buckets=buckets,
+        keys_variable=keys_variable(made[0]) if made else None,
     )
 
 

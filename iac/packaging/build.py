@@ -103,7 +103,7 @@ class _Maker:
     debs: tuple[debian.Deb, ...]
 
     def lambdas(self) -> Package:
-        """A zip for each function, and the layer that they share."""
+        """A zip for each function that the stage deploys, and the layer that they share."""
         wheels = self._wheels(ONLY_IN_CONTAINERS)
         ours = sources.layer_sources(self.root, container=False)
         layer_tar = self._compiled(below("python", merged(as_tree(wheels), ours)), target.LAMBDA_LAYER_ROOT)
@@ -118,7 +118,7 @@ class _Maker:
         artefacts = [
             Artefact("layer", _digest(layer), len(layer), len(layer_tar), LARGEST_ZIPPED, layer_facts),
         ]
-        for name, function in self.file.functions.items():
+        for name, function in self.file.deployed(self.file.stages[self.stage]).items():
             tree = sources.function_sources(self.root, name)
             data = self.interpreter.run(self._compiled(tree, target.LAMBDA_TASK_ROOT), "zip")
             files[f"{name}.zip"] = File(data)
@@ -127,7 +127,7 @@ class _Maker:
         return Package(self.stage, "lambda", files, tuple(artefacts), tuple(wheels), (), self.lock)
 
     def image(self) -> Package:
-        """One image for all functions."""
+        """One image for all functions: the environment may switch one on that the file has off."""
         wheels = self._wheels(())
         names = list(self.file.functions)
         ours = merged(
@@ -166,7 +166,7 @@ class _Maker:
         functions = self.file.deployed(spec)
         return {
             compose.TEMPLATE: File(front.nginx_template(functions, spec).encode()),
-            compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions).encode()),
+            compose.COMPOSE: File(compose.compose_file(self.stage, digest, functions, spec).encode()),
         }
 
     def _wheels(self, without: tuple[str, ...]) -> list[Wheel]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from iac.policies.language import PolicyNotUnderstood, Request, like, many, verdict
+from iac.policies.language import PolicyNotUnderstood, Request, about, like, many, verdict
 from iac.policies.requests import Call
 from sceau.keys.scoped import KeyOperation
 
@@ -89,6 +89,7 @@ class ScalewayAccess:
         self.rules: dict[str, list[Rule]] = {}
         self.buckets: dict[str, HeldBucket] = {}
         self.keys: dict[str, tuple[str, str]] = {}
+        self._about: dict[tuple[str, str], tuple[Mapping[str, Any], ...]] = {}
         policies: dict[str, Mapping[str, Any]] = {}
         for values in _of(resources, "scaleway_iam_application"):
             self.applications[values["tags"][1]] = values["id"]
@@ -120,7 +121,14 @@ class ScalewayAccess:
             return True  # IAM alone decides
         resource = bucket if call.on_bucket else f"{bucket}/{name}"
         request = Request(f"application_id:{application}", call.action, resource, dict(call.context))
-        return verdict(held.policy["Statement"], request, _principal) is True
+        return verdict(self._saying(held, call.action), request, _principal) is True
+
+    def _saying(self, bucket: HeldBucket, action: str) -> tuple[Mapping[str, Any], ...]:
+        """The statements of a bucket's policy about an action, looked for once."""
+        found = self._about.get((bucket.name, action))
+        if found is None:
+            found = self._about[bucket.name, action] = about((bucket.policy or {}).get("Statement", ()), action)
+        return found
 
     def allows_key(self, role: str, key: str, operation: KeyOperation) -> bool:
         """Whether a role's application may do this with the key of that purpose."""

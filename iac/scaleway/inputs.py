@@ -66,6 +66,7 @@ def variables(deployment: Deployment, settings: ScalewayInfrastructure, digest: 
         "roles": {role: _role(deployment, role, deployment.store_rights()) for role in deployment.roles},
         "conditional": {bucket: _conditional(statements, bucket) for bucket in deployment.buckets.names},
         "functions": {one.name: _function(deployment, one) for one in deployment.functions},
+        "keys_variable": deployment.keys_variable,
         "unmatched": _least_entitled(deployment, served),
         "min_scale": settings.min_scale,
         "max_scale": settings.max_scale,

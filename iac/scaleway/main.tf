@@ -67,7 +67,7 @@ module "functions" {
   project   = var.project
   image     = var.image
   functions = var.functions
-  key_ids   = module.keys.ids
+  key_ids   = var.keys_variable == null ? {} : { (var.keys_variable) = module.keys.ids }
   min_scale = var.min_scale
   max_scale = var.max_scale
 }

@@ -19,6 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from iac.scaleway.credentials import for_terraform
+
 SOURCE: Final = Path(__file__).resolve().parent
 VARIABLES: Final = "variables.tfvars.json"
 _MOCKS: Final = "tests/evaluated.tftest.hcl"
@@ -164,10 +166,14 @@ def run(folder: Path, *arguments: str) -> str:
         raise TerraformFailed("terraform is not there: install Terraform 1.11 or newer")
     cache = folder.parent / "terraform-plugins"  # the plan and its evaluation fetch the provider once
     cache.mkdir(exist_ok=True)
-    environ = {"TF_PLUGIN_CACHE_DIR": str(cache), **os.environ, **_QUIET}
-    done = subprocess.run(  # noqa: S603 - our own arguments, no shell
-        [program, *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False
-    )
+    try:
+        with for_terraform(os.environ) as own:
+            environ = {"TF_PLUGIN_CACHE_DIR": str(cache), **own, **_QUIET}
+            done = subprocess.run(  # noqa: S603 - our own arguments, no shell
+                [program, *arguments], cwd=folder, env=environ, capture_output=True, text=True, check=False
+            )
+    except ValueError as error:
+        raise TerraformFailed(f"the profiles of Scaleway's tools can't be read: {error}") from None
     if done.returncode:
         log = folder / f"{arguments[0]}.log"
         log.write_text(done.stdout + done.stderr, "utf-8")

@@ -130,6 +130,12 @@ variable "functions" {
   }))
 }
 
+variable "keys_variable" {
+  description = "The variable by which each function is told the ids of the keys that are made here; null: it knows them."
+  type        = string
+  default     = null
+}
+
 variable "unmatched" {
   description = "The function to which requests go that no route matches: it answers 404."
   type        = string

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sceau.keys.pkcs11_token import Token
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+KeyIdT = TypeVar("KeyIdT")
 
 
 class SettingsError(Exception):
@@ -218,7 +219,7 @@ def pkcs11_token(stage: Stage, spec: Pkcs11KeysSpec) -> Token:
 
     module = find_module(stage.base, spec.module)
     if spec.softhsm_configuration is not None:
-        shared_library(module).use_softhsm(stage.base / spec.softhsm_configuration)
+        shared_library(module, stage.base / spec.softhsm_configuration)
     pin_file = None if spec.pin_file is None else stage.base / spec.pin_file
     return shared_token(module, spec.token, PinSource(pin_file, spec.pin_descriptor))
 
@@ -226,16 +227,27 @@ def pkcs11_token(stage: Stage, spec: Pkcs11KeysSpec) -> Token:
 def _aws_kms(stage: Stage, spec: AwsKmsKeysSpec) -> KeyService:
     from sceau.keys.aws_kms import AwsKmsKeyService, connect
 
-    return AwsKmsKeyService(connect(spec.region), {KeyName(name): arns for name, arns in spec.keys.items()})
+    keys = _listed(stage, spec.keys)
+    return AwsKmsKeyService(connect(spec.region), keys)
 
 
 def _scaleway(stage: Stage, spec: ScalewayKeysSpec) -> KeyService:
     from sceau.keys.scaleway import ScalewayKeyService
     from sceau.keys.scaleway_http import KeyManager, pool, read_secret_key
 
+    keys = _listed(stage, spec.keys)
     file = None if spec.secret_key_file is None else stage.base / spec.secret_key_file
     manager = KeyManager(pool(), spec.region, read_secret_key(file, os.environ))
-    return ScalewayKeyService(manager, {KeyName(name): ids for name, ids in spec.keys.items()})
+    return ScalewayKeyService(manager, keys)
+
+
+def _listed(stage: Stage, keys: Mapping[Any, tuple[KeyIdT, ...]] | None) -> dict[KeyName, tuple[KeyIdT, ...]]:
+    if keys is None:
+        raise SettingsError(
+            f"stage {stage.name}: its infrastructure makes its keys, and nobody tells which they are: "
+            "SCEAU_STAGE__KEY_SERVICE__KEYS is not set"
+        )
+    return {KeyName(name): ids for name, ids in keys.items()}
 
 
 def _custody(stage: Stage, spec: CustodyKeysSpec) -> KeyService:

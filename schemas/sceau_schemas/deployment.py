@@ -23,7 +23,14 @@ from pydantic import (
 
 from sceau_schemas import soil
 from sceau_schemas.infrastructure import Infrastructure
-from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, KeyNameText, KeyServiceSpec, ScalewayKeysSpec
+from sceau_schemas.key_services import (
+    AwsKmsKeysSpec,
+    KeyNameText,
+    KeyServiceSpec,
+    ScalewayKeysSpec,
+    services_of,
+    unlisted,
+)
 from sceau_schemas.log import LogSpec
 from sceau_schemas.rules import RuleSettings
 from sceau_schemas.stores import BackupSpec, FilesystemStoreSpec, S3BackupSpec, S3Place, StoreSpec
@@ -261,11 +268,21 @@ class StageSpec(_Strict):
 
     @model_validator(mode="after")
     def _keys_where_the_stage_is(self) -> Self:
-        spec = self.key_service
-        for one in (spec.first, spec.second) if isinstance(spec, CustodyKeysSpec) else (spec,):
+        for _, one in services_of(self.key_service):
             own = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}.get(self.host)
             if own is not None and isinstance(one, own) and one.region != self.region:
                 raise ValueError(f"key_service: its region {one.region} is not the stage's, {self.region}")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_known(self) -> Self:
+        own = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}.get(self.host)
+        services = dict(services_of(self.key_service))
+        for called in unlisted(self.key_service):
+            made_here = self.infrastructure is not None and own is not None and isinstance(services[called], own)
+            if not made_here or len(unlisted(self.key_service)) > 1:
+                where = f"key_service.{called}" if called else "key_service"
+                raise ValueError(f"{where}: keys: they are listed, unless the stage's own infrastructure makes them")
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import re
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -83,16 +83,19 @@ KmsArn = Annotated[str, BeforeValidator(_arn)]
 
 
 class AwsKmsKeysSpec(_Strict):
-    """KMS keys, by ARN, in a region on French soil. Of each key its versions, oldest first: the last one is in use."""
+    """KMS keys, by ARN, in a region on French soil. Of each key its versions, oldest first: the last one is in use.
+
+    `keys` is left out where the stage's infrastructure makes them: it tells each function by its environment.
+    """
 
     adapter: Literal["aws_kms"]
     region: str
-    keys: dict[KeyNameText, Annotated[tuple[KmsArn, ...], Field(min_length=1)]]
+    keys: dict[KeyNameText, Annotated[tuple[KmsArn, ...], Field(min_length=1)]] | None = None
 
     @model_validator(mode="after")
     def _on_french_soil(self) -> Self:
         _require_french("aws", self.region)
-        for name, arns in self.keys.items():
+        for name, arns in (self.keys or {}).items():
             for arn in arns:
                 match = _ARN.fullmatch(arn)
                 if match is None or match[1] != self.region:
@@ -101,19 +104,20 @@ class AwsKmsKeysSpec(_Strict):
 
     @field_validator("keys")
     @classmethod
-    def _each_key_once(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        return _all_and_once(value)
+    def _each_key_once(cls, value: dict[str, tuple[str, ...]] | None) -> dict[str, tuple[str, ...]] | None:
+        return None if value is None else _all_and_once(value)
 
 
 class ScalewayKeysSpec(_Strict):
     """Keys of Scaleway's Key Manager, by id. Of each key its versions, oldest first: the last one is in use.
 
     The secret key of the IAM API key is in a file, or else in the environment variable SCEAU_SCALEWAY_SECRET_KEY.
+    `keys` is left out where the stage's infrastructure makes them: it tells each function by its environment.
     """
 
     adapter: Literal["scaleway"]
     region: str
-    keys: dict[KeyNameText, Annotated[tuple[uuid.UUID, ...], Field(min_length=1)]]
+    keys: dict[KeyNameText, Annotated[tuple[uuid.UUID, ...], Field(min_length=1)]] | None = None
     secret_key_file: Path | None = None
 
     @model_validator(mode="after")
@@ -123,8 +127,8 @@ class ScalewayKeysSpec(_Strict):
 
     @field_validator("keys")
     @classmethod
-    def _each_key_once(cls, value: dict[str, tuple[uuid.UUID, ...]]) -> dict[str, tuple[uuid.UUID, ...]]:
-        return _all_and_once(value)
+    def _each_key_once(cls, value: dict[str, tuple[uuid.UUID, ...]] | None) -> dict[str, tuple[uuid.UUID, ...]] | None:
+        return None if value is None else _all_and_once(value)
 
 
 SingleKeysSpec = Annotated[
@@ -157,6 +161,22 @@ KeyServiceSpec = Annotated[
     LocalKeysSpec | Pkcs11KeysSpec | AwsKmsKeysSpec | ScalewayKeysSpec | CustodyKeysSpec,
     Field(discriminator="adapter"),
 ]
+
+
+def services_of(spec: KeyServiceSpec) -> tuple[tuple[str, Any], ...]:
+    """The services of a stage, each with how it is called: one (""), or the two of custody (`first`, `second`)."""
+    if isinstance(spec, CustodyKeysSpec):
+        return ("first", spec.first), ("second", spec.second)
+    return (("", spec),)
+
+
+def unlisted(spec: KeyServiceSpec) -> tuple[str, ...]:
+    """How those services are called whose keys stand nowhere: the stage's infrastructure makes them, and tells."""
+    return tuple(
+        called
+        for called, one in services_of(spec)
+        if isinstance(one, AwsKmsKeysSpec | ScalewayKeysSpec) and one.keys is None
+    )
 
 
 def _require_french(host: str, region: str) -> None:

@@ -16,6 +16,9 @@ from pydantic import ValidationError
 from sceau_schemas.deployment import ChalicefileError, StageSpec
 
 PREFIX = "SCEAU_STAGE__"
+KEYS = f"{PREFIX}KEY_SERVICE__KEYS"
+"""What infrastructure that makes a stage's keys tells each function: their ids by purpose, as JSON."""
+
 _BETWEEN = "__"
 _MOST_LEVELS = 3
 
@@ -23,6 +26,11 @@ _MOST_LEVELS = 3
 def settings_in(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that are meant, by their names without the prefix."""
     return {name.removeprefix(PREFIX): value for name, value in environ.items() if name.startswith(PREFIX)}
+
+
+def keys_variable(called: str) -> str:
+    """The same for one of the two services of custody (`first`, `second`); "" where there is one."""
+    return f"{PREFIX}KEY_SERVICE__{called.upper()}__KEYS" if called else KEYS
 
 
 def overlaid(spec: StageSpec, settings: Mapping[str, str]) -> StageSpec:

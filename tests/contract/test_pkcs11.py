@@ -549,3 +549,24 @@ def test_a_signature_has_64_bytes_when_a_number_is_short(keys: Pkcs11KeyService)
     ]
     assert {len(signature) for signature in signatures} == {64}
     assert any(0 in (signature[0], signature[32]) for signature in signatures)
+
+
+def test_softhsm_starts_where_the_system_has_no_configuration_of_it(soft: SoftToken, tmp_path: Path) -> None:
+    """As in the image: there is none in /etc, and none named, until the stage's settings say where it is."""
+    configuration = Path(os.environ["SOFTHSM2_CONF"])
+    program = f"""
+from pathlib import Path
+from sceau.keys.errors import KeyServiceNotUsable
+from sceau.keys.pkcs11_library import shared_library
+module = Path({str(soft.module)!r})
+try:
+    shared_library(module)
+except KeyServiceNotUsable as error:
+    print(str(error).rpartition(": ")[2])
+print(shared_library(module, Path({str(configuration)!r})).epoch)
+"""
+    environ = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "absent"), "PYTHONPATH": str(ROOT / "layers")}
+    environ["PYTHONPATH"] += os.pathsep + str(ROOT / "schemas")
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, env=environ, timeout=60, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.splitlines() == ["it answered 0x5", "0"], "0x5: CKR_GENERAL_ERROR"

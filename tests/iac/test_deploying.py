@@ -160,7 +160,7 @@ def test_a_refusal_is_what_ends_it() -> None:
         ({"SCEAU_OPERATIONS_PROFILE": "operations"}, {"AWS_PROFILE": "operations"}),
         (
             {"SCEAU_OPERATIONS_ACCESS_KEY": "k", "SCEAU_OPERATIONS_SECRET_KEY": "x"},
-            {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "x", "SCEAU_KEY_MANAGER_SECRET": "x"},
+            {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "x", "SCEAU_SCALEWAY_SECRET_KEY": "x"},
         ),
     ],
     ids=["nobody else", "a profile", "a key"],
@@ -170,6 +170,6 @@ def test_a_stage_is_checked_as_operations_and_the_deployer_s_access_is_put_away(
 ) -> None:
     environ = {"AWS_ROLE_ARN": "deployer", "SCW_SECRET_KEY": "s", **own}
     before = dict(environ)
-    with as_operations(environ):
-        assert {name: value for name, value in environ.items() if name not in own} == seen
+    with as_operations({"SCEAU_STAGE__OWNER": "x"}, environ):
+        assert {name: value for name, value in environ.items() if name not in own} == seen | {"SCEAU_STAGE__OWNER": "x"}
     assert environ == before

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from fixtures.moto_stacks import lay_out
 from fixtures.tools import needed_module
 from iac.deploying.__main__ import Work, apply, destroy, work_of
 from iac.deploying.errors import DeployRefused
+from sceau.keys.ports import KeyName
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Tried to parse:UserWarning")]
 
@@ -31,10 +34,12 @@ class Looks:
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
+        self.told: list[str | None] = []
         self.fails: set[str] = set()
 
     def __call__(self, arguments: Sequence[str]) -> int:
         self.asked.append(list(arguments))
+        self.told.append(os.environ.get("SCEAU_STAGE__KEY_SERVICE__KEYS"))
         return 1 if arguments[0] in self.fails else 0
 
 
@@ -81,7 +86,8 @@ def work(cloud: dict[tuple[str, str], Any], looks: Looks, tmp_path: Path) -> Wor
             cloud[service, whose] = found
         return found
 
-    return replace(work_of(lay_out(tmp_path), hosted.AWS), client=client, command=looks, now=lambda: NOW)
+    made = work_of(lay_out(tmp_path), hosted.AWS)
+    return replace(made, client=client, command=looks, now=lambda: NOW, lacking=lambda: iter(()))
 
 
 def test_it_is_applied_looked_at_changed_and_taken_down(
@@ -92,6 +98,22 @@ def test_it_is_applied_looked_at_changed_and_taken_down(
     assert len(re.findall(r"was uploaded", told)) == len(hosted.packages().functions)
     assert re.findall(r"stack dmp-(\w+): made", told) == ["network", "journal", "service"]
     assert [one[:2] for one in looks.asked] == [["stage", "check"], ["smoke", "--stage"], ["evidence", "--stage"]]
+    keys = json.loads(looks.told[0] or "{}")
+    assert set(keys) == {key.value for key in KeyName}, "whoever checks the stage knows which keys were made"
+    assert all(one.startswith("arn:aws:kms:eu-west-3:") for [one] in keys.values())
+    assert looks.told[1:] == [None, None]
+    shell = subprocess.run(
+        [
+            "/bin/sh",
+            "-c",
+            'set -a; . "$0"; printf %s "$SCEAU_STAGE__KEY_SERVICE__KEYS"',
+            str(work.folder / "stage.env"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(shell.stdout) == keys
     deployed = json.loads((work.folder / "deployed.json").read_text("utf-8"))
     assert set(deployed["plan"]) == {"network.template.json", "journal.template.json", "service.template.json"}
     stacks = work.of("cloudformation", "service").describe_stacks()["Stacks"]
@@ -117,10 +139,20 @@ def test_what_does_not_hold_is_told_and_the_evidence_is_made_all_the_same(
     failing: str, work: Work, looks: Looks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("iac.deploying.aws.apply", lambda *_: iter(()))
+    monkeypatch.setattr("iac.deploying.__main__.made_keys", lambda *_: {})
     looks.fails = {failing}
     with pytest.raises(DeployRefused, match=f"is deployed, and {failing}[a-z ]* did not hold"):
         apply(work)
     assert [one[0] for one in looks.asked] == ["stage", "smoke", "evidence"]
+
+
+def test_a_secret_that_is_missing_ends_it_before_anything_is_sent(work: Work, looks: Looks) -> None:
+    missing = ("stage aws-sample: the deployer's access is missing", "and another")
+    before = work.of("cloudformation", "service").describe_stacks()["Stacks"]
+    with pytest.raises(DeployRefused, match=r"^stage aws-sample: the deployer's access is missing$"):
+        apply(replace(work, lacking=lambda: iter(missing), client=lambda *_: pytest.fail("somebody was asked")))
+    assert looks.asked == []
+    assert work.of("cloudformation", "service").describe_stacks()["Stacks"] == before
 
 
 def test_a_package_that_was_exchanged_is_not_uploaded(work: Work, looks: Looks) -> None:

@@ -30,6 +30,9 @@ LATER = datetime.now(UTC) + timedelta(days=2)
 
 CALLS: dict[str, Callable[[Any, str, str], object]] = {
     "read": lambda s3, bucket, name: s3.get_object(Bucket=bucket, Key=name),
+    "read a version": lambda s3, bucket, name: s3.get_object(
+        Bucket=bucket, Key=name, VersionId="01ARZ3NDEKTSV4RRFFQ69G5FAV"
+    ),
     "list": lambda s3, bucket, name: s3.list_objects_v2(Bucket=bucket, Prefix=folder(name)),
     "versions": lambda s3, bucket, name: s3.list_object_versions(Bucket=bucket, Prefix=folder(name)),
     "write": lambda s3, bucket, name: s3.put_object(Bucket=bucket, Key=name, Body=b"x", IfNoneMatch="*"),
@@ -59,6 +62,8 @@ def granted(deployment: Deployment, role: str) -> set[tuple[str, str]]:
                 calls = ["read"]
             case "list":
                 calls = ["list", "versions"]
+            case "read-versions":
+                calls = ["read a version"]
             case "create" | "replace":
                 calls = ["write"]
             case "create-locked":
@@ -69,6 +74,8 @@ def granted(deployment: Deployment, role: str) -> set[tuple[str, str]]:
                 calls = ["delete for good"]
             case "delete":
                 calls = ["delete" if OBJECTS[cell.what].startswith(KEPT) else "delete for good"]
+            case other:
+                raise AssertionError(f"no call tries {other}")
         found |= {(cell.what, call) for call in calls}
     return found
 

@@ -102,6 +102,16 @@ def lose_everything(live: LiveStage) -> None:
     live.s3.start()
 
 
+def told(sceau: Command, backup: str, folder: Path, digest: str) -> tuple[int, bool]:
+    """How a verification ends, and what it leaves for the evidence."""
+    report = folder / "backup.json"
+    status = sceau("backup", "verify", "--from", backup, "--expect", digest, "--report", str(report))
+    read = json.loads(report.read_text("utf-8"))
+    [finding] = read["findings"]
+    assert (read["format"], finding["name"]) == (1, "the backup verifies")
+    return status, finding["held"]
+
+
 def test_after_the_loss_of_the_whole_store_the_patient_finds_everything_and_the_log_verifies(
     live: LiveStage,
     sceau: Command,
@@ -118,6 +128,8 @@ def test_after_the_loss_of_the_whole_store_the_patient_finds_everything_and_the_
     assert sceau("backup", "run", "--to", backup) == 0
     digest = capsys.readouterr().out.strip().rpartition(" ")[2]
     assert sceau("backup", "verify", "--from", backup, "--expect", digest) == 0
+    assert told(sceau, backup, tmp_path, digest) == (0, True)
+    assert told(sceau, backup, tmp_path, "0" * 64) == (1, False), "a run was taken away"
     assert sceau("restore", "--from", backup) == 1, "it is off"
     monkeypatch.setenv("SCEAU_STAGE__SWITCHED_ON", FOR_RESTORE)
     assert sceau("restore", "--from", backup) == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 import subprocess
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,9 @@ class World:
         return FilesystemStore(self.root, self.clock)
 
     def seal(self) -> None:
-        Sealer(self.store, self.keys, origin=ORIGIN, clock=self.clock, retention=RETENTION).run()
+        Sealer(
+            self.store, self.keys, origin=ORIGIN, clock=self.clock, retention=RETENTION, pool=ThreadPoolExecutor
+        ).run()
 
     def grow(self, writer: EventWriter, size: int) -> None:
         """Write events and seal them until the log has `size` entries."""

@@ -6,6 +6,7 @@ And what a patient, and a witness, can check with a proof alone. On a real log o
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -192,5 +193,5 @@ def test_a_sealer_a_day_off_seals_nothing(world: World, apart: timedelta) -> Non
     wrong: Callable[[], datetime] = lambda: world.clock() + apart  # noqa: E731
     EventWriter(world.root, world.keys, world.clock, RECORDS).write(3)
     with pytest.raises(ClockRefused):
-        Sealer(world.store, world.keys, origin=ORIGIN, clock=wrong, retention=RETENTION).run()
+        Sealer(world.store, world.keys, origin=ORIGIN, clock=wrong, retention=RETENTION, pool=ThreadPoolExecutor).run()
     assert world.read(CHECKPOINT) == before

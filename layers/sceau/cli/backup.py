@@ -10,18 +10,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from sceau.cli.evidence_table import BACKUP_CHECK
 from sceau.cli.keys import time_of
-from sceau.cli.stage_check import reachable
+from sceau.cli.stage_check import reachable, write_report
 from sceau.http.journals import journal_of, server_identity
 from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.http.undoing import Undoing
 from sceau.objects.filesystem import create_root
+from sceau.objects.findings import Finding
 from sceau.objects.ports import EarlierVersions
 from sceau.objects.scoped import ScopedStore
 from sceau.records.backup.copying import BackupRun
 from sceau.records.backup.restoring import Restoration
 from sceau.records.backup.state import BackupVersions
-from sceau.records.backup.verifying import verify_backup
+from sceau.records.backup.verifying import Verified, verify_backup
 from sceau.records.ids import decode_id
 from sceau.stage import SettingsError, Stage
 from sceau_schemas.stores import FilesystemStoreSpec, S3BackupSpec
@@ -41,6 +43,9 @@ def add_backup_commands(commands: Any, common: Common, load: Load) -> None:
     run.set_defaults(run=lambda options: _run(options, load(options)))
     verify = actions.add_parser("verify", help="every object against its digest; 1 if one is missing or altered")
     verify.add_argument("--expect", metavar="DIGEST", help="what an earlier run printed: it must be in the backup")
+    verify.add_argument(
+        "--report", type=Path, metavar="FILE", help="for `sceau evidence` (build/iac/STAGE/backup.json)"
+    )
     verify.set_defaults(run=lambda options: _verify(options, load(options)))
     restore = commands.add_parser(
         "restore", help="an empty stage from a backup; or, with --record, one record as it was at a time"
@@ -107,7 +112,20 @@ def _verify(options: argparse.Namespace, stage: Stage) -> int:
     print(f"contents read and compared: {found.contents} ({found.bytes} bytes), of which present: {found.present}")
     if found.stray:
         print(f"objects that no run names: {found.stray} (a run died, or is at work)")
+    if options.report is not None:
+        write_report(options.report, stage.name, [_as_evidence(found)])
     return _tell(found.findings)
+
+
+def _as_evidence(found: Verified) -> Finding:
+    """A backup in which no run has ended shows nothing, whole as it may be."""
+    if found.last is None:
+        return Finding(BACKUP_CHECK, held=False, seen="no run has ended yet")
+    seen = (
+        f"run {found.last.run} of {found.last.began:%Y-%m-%d %H:%M:%S} UTC, digest {found.digest}, "
+        f"{found.contents} contents compared, {len(found.findings)} missing, altered or foreign"
+    )
+    return Finding(BACKUP_CHECK, not found.findings, seen)
 
 
 def _restore(options: argparse.Namespace, stage: Stage) -> int:

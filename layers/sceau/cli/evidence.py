@@ -18,7 +18,7 @@ from typing import Any, Final
 from lxml import etree
 
 from sceau.cli.evidence_page import page
-from sceau.cli.evidence_table import OWNERS, REQUIREMENTS, Requirement
+from sceau.cli.evidence_table import BACKUP_CHECK, OWNERS, REQUIREMENTS, Requirement
 from sceau.stage import SettingsError, Stage
 from sceau_schemas.deployment import Responsibility
 
@@ -26,6 +26,7 @@ FORMAT: Final = 1
 HELD, BROKEN, UNSEEN = "held", "broken", "not seen"
 _DEFINED_CONTROLS: Final = "iac/controls/controls.py"
 _DEFINED_CHECKS: Final = "layers/sceau/objects"
+_DEFINED_BACKUPS: Final = "layers/sceau/records/backup/verifying.py"
 
 Json = dict[str, Any]
 
@@ -61,6 +62,7 @@ class Found:
         self._stage = stage
         self.controls = self._read(folder / "controls.json", "plan")
         self.check = self._read(folder / "check.json", "live check")
+        self.backup = self._read(folder / "backup.json", "verified backup")
         self.smoke = self._read(folder / "smoke.json", "smoke journey")
         self.deployed = self._read(folder / "deployed.json", "deployment")
         self._tests: dict[str, list[tuple[str, str]]] = {}
@@ -121,12 +123,16 @@ class Found:
         return Proof("control", name, _DEFINED_CONTROLS, UNSEEN, seen="run `make plan`")
 
     def _check(self, name: str) -> Proof:
-        findings = [one for one in self.check.get("findings", ()) if one["name"].rpartition(": ")[2] == name]
+        of_backup = name == BACKUP_CHECK
+        read = self.backup if of_backup else self.check
+        defined = _DEFINED_BACKUPS if of_backup else _DEFINED_CHECKS
+        findings = [one for one in read.get("findings", ()) if one["name"].rpartition(": ")[2] == name]
         if not findings:
-            return Proof("live check", name, _DEFINED_CHECKS, UNSEEN, seen="run `sceau stage check`")
+            how = "backup verify --report" if of_backup else "stage check"
+            return Proof("live check", name, defined, UNSEEN, seen=f"run `sceau {how}`")
         lost = [one for one in findings if not one["held"]]
         seen = "; ".join(f"{one['name']}: {one['seen']}" for one in (lost or findings)[:3])
-        return Proof("live check", name, _DEFINED_CHECKS, BROKEN if lost else HELD, self.check["at"], seen)
+        return Proof("live check", name, defined, BROKEN if lost else HELD, read["at"], seen)
 
     def _test(self, name: str) -> Proof:
         runs = self._tests.get(name, [])

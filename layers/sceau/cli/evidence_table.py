@@ -59,6 +59,16 @@ _FAULTS: Final = (
 )
 _THREATS: Final = ("tests/unit/test_threats.py::test_every_test_and_control_that_the_page_names_is_there",)
 _PLACE: Final = ("tests/unit/test_overlay.py::test_what_the_chalicefile_could_not_say_is_refused",)
+BACKUP_CHECK: Final = "the backup verifies"
+"""What `sceau backup verify --report` finds of a stage's own backup."""
+
+_BACKUPS: Final = (
+    "tests/journeys/test_loss_of_a_store.py"
+    "::test_after_the_loss_of_the_whole_store_the_patient_finds_everything_and_the_log_verifies",
+    "tests/contract/test_backup_stores.py::test_a_backup_is_made_gone_on_with_verified_and_restored_from",
+    "tests/unit/records/test_backup.py::test_a_restored_stage_holds_the_same_objects_and_its_log_verifies",
+    "tests/unit/records/test_backup.py::test_whatever_is_altered_missing_or_added_is_found_and_named",
+)
 _LOCKS: Final = ("locks refuse deletion and shortening",)
 
 REQUIREMENTS: Final = (
@@ -196,8 +206,11 @@ REQUIREMENTS: Final = (
         "27",
         "Contract: reversibility: everything is given back in usable formats, copies are destroyed",
         controls=("deletion-protection",),
+        checks=(BACKUP_CHECK,),
+        tests=(*_BACKUPS, "tests/unit/records/test_backup.py::test_two_records_come_back_with_all_that_is_theirs"),
         owner="operations",
-        left="giving back and destroying; formats are documented in docs/formats, locks outlive a contract",
+        left="giving back (a backup and the keys are all of it, in the formats of docs/formats) and destroying copies: "
+        "locks outlive a contract",
     ),
     Requirement(
         "HDS v2",
@@ -278,9 +291,15 @@ REQUIREMENTS: Final = (
         "32(1)(c)",
         "Availability and access are restored after an incident",
         controls=("deletion-protection",),
-        checks=("versions are kept",),
+        checks=("versions are kept", BACKUP_CHECK),
+        tests=(
+            *_BACKUPS,
+            "tests/journeys/test_loss_of_a_store.py"
+            "::test_a_sabotaged_record_is_as_it_was_before_and_the_patient_sees_who_did_it",
+            "tests/contract/test_backup_stores.py::test_with_object_lock_nobody_takes_a_backup_away_before_its_time",
+        ),
         owner="operations",
-        left="restoring, practised",
+        left="restoring, practised on the stage's own backup, and how old the newest run may be",
     ),
     Requirement(
         "GDPR",

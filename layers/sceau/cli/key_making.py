@@ -14,17 +14,10 @@ from sceau.cli.softhsm import configure, create_token
 from sceau.keys import keyfile
 from sceau.keys.ports import KeyName
 from sceau.stage import SettingsError, Stage, pkcs11_token
-from sceau_schemas.key_services import CustodyKeysSpec, KeyServiceSpec, LocalKeysSpec, Pkcs11KeysSpec
+from sceau_schemas.key_services import LocalKeysSpec, Pkcs11KeysSpec, services_of
 
 METHODS = ("aes-gcm", "aes-cbc-hmac")
 """How keys on a token wrap: `sceau.keys.pkcs11_objects.METHODS`, named here so that nothing of PKCS #11 is loaded."""
-
-
-def services_of(spec: KeyServiceSpec) -> tuple[tuple[str, Any], ...]:
-    """The services of a stage, each with how it is called: one, or the two of custody."""
-    if isinstance(spec, CustodyKeysSpec):
-        return ("first", spec.first), ("second", spec.second)
-    return (("", spec),)
 
 
 def create_keys(stage: Stage, *, method: str = METHODS[0]) -> Iterator[str]:

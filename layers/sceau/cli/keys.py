@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from sceau.cli.key_making import METHODS, create_keys, retire_version, rotate_key, services_of
+from sceau.cli.key_making import METHODS, create_keys, retire_version, rotate_key
 from sceau.http.journals import journal_of, server_identity
 from sceau.http.rewrap import Report, Rewrap
 from sceau.keys.ports import SIGNING_KEYS, KeyName
@@ -16,7 +16,7 @@ from sceau.keys.wrapped import WrappedUnder
 from sceau.records.inventory import CONFIGURATION, EVENTS, RECORDS, Inventory, take_inventory
 from sceau.records.repository import dossier_name
 from sceau.stage import SettingsError, Stage
-from sceau_schemas.key_services import AwsKmsKeysSpec, LocalKeysSpec, Pkcs11KeysSpec
+from sceau_schemas.key_services import AwsKmsKeysSpec, LocalKeysSpec, Pkcs11KeysSpec, services_of
 
 _STAYS = {
     KeyName.JOURNAL: "events are locked: needed until the last one's retention ends",

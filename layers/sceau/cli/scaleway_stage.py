@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sceau.cli.scaleway_api import HostRefused, ScalewayApi
+from sceau.keys.scaleway_http import SECRET_KEY_VARIABLE
 
 EXPORT_LATE: Final = timedelta(hours=48)
 """The trail is exported once a day, the day before: later than two days is late."""
@@ -175,7 +176,7 @@ def _prepare_credential(api: ScalewayApi, wanted: Wanted, function: str, now: da
     secret = {
         "AWS_ACCESS_KEY_ID": made["access_key"],
         "AWS_SECRET_ACCESS_KEY": made["secret_key"],
-        "SCEAU_KEY_MANAGER_SECRET": made["secret_key"],
+        SECRET_KEY_VARIABLE: made["secret_key"],
     }
     path = f"/containers/v1/regions/{region or wanted.region}/containers/{identifier}"
     try:

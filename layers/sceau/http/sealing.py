@@ -9,7 +9,9 @@ Then those outside who vouch for the log are asked, if the stage has any (`vouch
 from __future__ import annotations
 
 import secrets
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from sceau.audit.log.identity import Identities
@@ -42,6 +44,7 @@ def sealer_of(runtime: Runtime) -> Sealer:
         origin=log_origin(runtime.origin),
         clock=runtime.clock,
         retention=timedelta(days=runtime.spec.retention_days),
+        pool=partial(ThreadPoolExecutor, runtime.calls_at_once),
     )
 
 

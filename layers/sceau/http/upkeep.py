@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from sceau.audit.log.errors import LogUnavailable
@@ -142,7 +144,8 @@ def locks_of(runtime: Runtime) -> Locks:
 
 def upkeep_of(runtime: Runtime) -> Upkeep:
     """The upkeep of a stage, with the rights of `runtime`."""
-    keeper = LockKeeper(runtime.store, locks_of(runtime), clock=runtime.clock)
+    pool = partial(ThreadPoolExecutor, runtime.calls_at_once)
+    keeper = LockKeeper(runtime.store, locks_of(runtime), clock=runtime.clock, pool=pool)
     due = DueWork(
         runtime.store,
         Records(runtime.store, Envelope(runtime.keys)),

@@ -194,10 +194,19 @@ _libraries: dict[Path, Library] = {}
 _libraries_lock = threading.Lock()
 
 
-def shared_library(path: Path) -> Library:
-    """The process's one `Library` for the module at `path`. Raises KeyServiceNotUsable."""
+def shared_library(path: Path, softhsm: Path | None = None) -> Library:
+    """The process's one `Library` for the module at `path`. Raises KeyServiceNotUsable.
+
+    `softhsm`: SoftHSM's configuration, known before its first start: where the system has none (an image has none), it
+    does not start without one.
+    """
     path = path.resolve()
     with _libraries_lock:
         if path not in _libraries:
+            if softhsm is not None:
+                os.environ[_SOFTHSM] = str(softhsm)
             _libraries[path] = Library(path)
-        return _libraries[path]
+        library = _libraries[path]
+    if softhsm is not None:
+        library.use_softhsm(softhsm)
+    return library

@@ -80,7 +80,7 @@ def lambdas(
 
     def own(function: str) -> Mapping[str, str]:
         if function not in site.users:
-            return {}  # it is off on this stage: it is packaged, and nobody there
+            return {}  # it is off on the stage whose rights these are, and on in the packages
         file = secrets / function
         if not file.exists():
             file.mkdir()

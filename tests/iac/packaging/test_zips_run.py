@@ -35,7 +35,10 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedStage]:
 def lambdas(
     zips: Built, interpreter: Interpreter, stage: PackagedStage, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Lambdas]:
-    made = Lambdas(zips, interpreter, stage, tmp_path_factory.mktemp("lambdas"))
+    # The packages' own stage has it on; the one that they serve here is another.
+    on = {"rewrap": {"SCEAU_STAGE__SWITCHED_ON": '{"rewrap": "2999-01-01T00:00:00Z"}'}}
+    folder = tmp_path_factory.mktemp("lambdas")
+    made = Lambdas(zips, interpreter, stage, folder, lambda function: on.get(function, {}))
     try:
         yield made
     finally:
@@ -55,11 +58,13 @@ def test_the_whole_journey_runs_on_the_packaged_bytes(
     for name, facts in lambdas.facts.items():
         if facts["schedule"] is not None:
             assert lambdas.running[name].invoke(SCHEDULED_EVENT, remaining=300_000).get("answer"), f"{name} failed"
+    rewrapped = lambdas.running["rewrap"].invoke({}, remaining=900_000)["answer"]
+    assert (rewrapped["records"], rewrapped["failed"]) == (1, 0)
     lambdas.stop()
     assert len(journey.steps) > 10
 
     used = [(name, process.reports) for name, process in lambdas.ended if process.reports]
-    assert {name for name, _ in used} == set(file.deployed(spec))
+    assert {name for name, _ in used} == {*file.deployed(spec), "rewrap"}
     for name, reports in used:
         assert {name for report in reports for name in report["strangers"]} == set(), "only what was packaged"
         peak = max(report["peak_kb"] for report in reports) / 1024

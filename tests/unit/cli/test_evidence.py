@@ -14,7 +14,7 @@ import pytest
 from iac.controls.controls import CONTROLS
 from sceau.cli.evidence import STATES, Found, report
 from sceau.cli.evidence_page import page
-from sceau.cli.evidence_table import OWNERS, REQUIREMENTS
+from sceau.cli.evidence_table import BACKUP_CHECK, OWNERS, REQUIREMENTS
 from sceau.cli.main import main
 from sceau.cli.stage_check import write_report
 from sceau.objects.findings import Finding
@@ -51,8 +51,12 @@ def controls(folder: Path, *, broken: str = "", stage: str = "local") -> None:
 
 
 def checks(folder: Path, *, lost: str = "") -> None:
-    names = {name for one in REQUIREMENTS for name in one.checks}
+    names = {name for one in REQUIREMENTS for name in one.checks} - {BACKUP_CHECK}
     write_report(folder / "check.json", "local", [Finding(f"events: {name}", name != lost, "seen") for name in names])
+
+
+def backup(folder: Path, *, held: bool = True) -> None:
+    write_report(folder / "backup.json", "local", [Finding(BACKUP_CHECK, held, "run 7, digest ab")])
 
 
 def runs(folder: Path, *, outcome: str = "") -> None:
@@ -69,6 +73,7 @@ def runs(folder: Path, *, outcome: str = "") -> None:
 def everything(folder: Path) -> None:
     controls(folder)
     checks(folder)
+    backup(folder)
     runs(folder)
 
 
@@ -104,7 +109,7 @@ def test_every_test_that_the_table_names_is_there() -> None:
 
 def test_every_check_that_the_table_names_is_made() -> None:
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "layers" / "sceau" / "objects").rglob("checks.py"))
-    for name in {name for one in REQUIREMENTS for name in one.checks}:
+    for name in {name for one in REQUIREMENTS for name in one.checks} - {BACKUP_CHECK}:
         assert f'"{name}"' in sources, name
 
 
@@ -137,6 +142,8 @@ def test_with_all_proofs_it_is_shown_wholly_or_in_part(stage: Stage, tmp_path: P
     [
         ("HDS v2 28", lambda folder: controls(folder, broken="french-soil")),
         ("HDS v2 15", lambda folder: checks(folder, lost="locks refuse deletion and shortening")),
+        ("HDS v2 27", lambda folder: backup(folder, held=False)),
+        ("GDPR 32(1)(c)", lambda folder: backup(folder, held=False)),
         ("HDS v2 23", lambda folder: runs(folder, outcome="<failure/>")),
         ("HDS v2 23", lambda folder: runs(folder, outcome="<error/>")),
     ],
@@ -145,6 +152,18 @@ def test_one_broken_proof_breaks_its_requirement(name: str, spoil: Any, stage: S
     everything(tmp_path)
     spoil(tmp_path)
     assert rows(stage, tmp_path)[name]["state"] == "broken"
+
+
+@pytest.mark.parametrize("name", ["HDS v2 27", "GDPR 32(1)(c)"])
+def test_a_backup_that_nobody_verified_shows_nothing(name: str, stage: Stage, tmp_path: Path) -> None:
+    everything(tmp_path)
+    [seen] = [one for one in rows(stage, tmp_path)[name]["proofs"] if one["name"] == BACKUP_CHECK]
+    assert (seen["outcome"], seen["seen"]) == ("held", f"{BACKUP_CHECK}: run 7, digest ab")
+    assert seen["defined"] == "layers/sceau/records/backup/verifying.py"
+    (tmp_path / "backup.json").unlink()
+    row = rows(stage, tmp_path)[name]
+    assert row["state"] == "not shown"
+    assert "run `sceau backup verify --report`" in [one["seen"] for one in row["proofs"]]
 
 
 def test_a_test_that_was_skipped_has_shown_nothing(stage: Stage, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_everything_that_is_missing_is_made(host: ScalewayHost, api: ScalewayApi
         assert host.containers[f"container-{name}"]["secret_environment_variables"] == {
             "AWS_ACCESS_KEY_ID": key["access_key"],
             "AWS_SECRET_ACCESS_KEY": key["secret_key"],
-            "SCEAU_KEY_MANAGER_SECRET": key["secret_key"],
+            "SCEAU_SCALEWAY_SECRET_KEY": key["secret_key"],
         }
     assert held(read_back(api, wanted, clock)) == []
 

@@ -7,6 +7,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -69,7 +70,9 @@ def upkeep_on(
     locks = Locks(store, clock=clock, retention=timedelta(days=3653), lives=lambda record: record_lives(store, record))
     records = Records(store, Envelope(cast(KeyService, NoKeys())))
     due = DueWork(store, records, unexpected, SERVER, settings=RuleSettings(), clock=clock)
-    return Upkeep(store, clock, LockKeeper(store, locks, clock=clock), due, random_bytes=random_bytes)
+    return Upkeep(
+        store, clock, LockKeeper(store, locks, clock=clock, pool=ThreadPoolExecutor), due, random_bytes=random_bytes
+    )
 
 
 @pytest.fixture(scope="module")

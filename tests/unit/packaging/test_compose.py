@@ -25,7 +25,7 @@ def file() -> Chalicefile:
 
 @pytest.fixture(scope="module")
 def compose(file: Chalicefile) -> dict[str, Any]:
-    lines = compose_file("hospital", DIGEST, file.functions).splitlines()
+    lines = compose_file("hospital", DIGEST, file.functions, file.stages["local"]).splitlines()
     found: dict[str, Any] = json.loads("\n".join(line for line in lines if not line.startswith("#")))
     return found
 

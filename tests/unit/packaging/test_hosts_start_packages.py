@@ -64,7 +64,7 @@ def test_aws_starts_the_zip(function: str, lambdas: list[dict[str, Any]]) -> Non
 
 def test_the_compose_file_starts_the_image(chalicefile: Path, tmp_path: Path) -> None:
     file = hosted.chalicefile()
-    text = compose_file(hosted.SCALEWAY, hosted.DIGEST, file.functions)
+    text = compose_file(hosted.SCALEWAY, hosted.DIGEST, file.functions, file.stages[hosted.SCALEWAY])
     services = json.loads("\n".join(line for line in text.splitlines() if not line.startswith("#")))["services"]
     secret = tmp_path / "secret"
     secret.write_text("f" * 32)

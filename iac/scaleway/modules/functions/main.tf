@@ -29,7 +29,7 @@ resource "scaleway_container" "function" {
   tags                   = ["sceau", each.key]
 
   environment_variables = merge(each.value.environment, {
-    SCEAU_KEYS = jsonencode(var.key_ids)
+    for variable, ids in var.key_ids : variable => jsonencode({ for purpose, id in ids : purpose => [id] })
   })
 
   startup_probe {

@@ -31,7 +31,8 @@ variable "functions" {
 }
 
 variable "key_ids" {
-  type = map(string)
+  description = "By the variable that tells them: the ids of keys by purpose."
+  type        = map(map(string))
 }
 
 variable "min_scale" {

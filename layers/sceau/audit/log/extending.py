@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -30,7 +30,6 @@ PREFIXES: Final = (EVENTS_PREFIX, DATED, TILES)
 
 STEP: Final = 1024
 SLICE: Final = 64
-THREADS: Final = 16
 MOST_RECORDS: Final = 100_000
 REST: Final = timedelta(days=1)
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -128,7 +127,7 @@ class LockKeeper:
         locks: Locks,
         *,
         clock: Callable[[], datetime],
-        pool: Callable[[], Executor] = lambda: ThreadPoolExecutor(THREADS),
+        pool: Callable[[], Executor],
     ) -> None:
         self._store = store
         self._locks = locks

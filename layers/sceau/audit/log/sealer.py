@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -37,9 +37,6 @@ from sceau.objects.ports import ObjectStore
 MOST_ENTRIES: Final = 4096
 """Entries of one batch: what a run holds in memory, and what is done again when one dies."""
 
-THREADS: Final = 16
-"""Calls of the store at a time: what they wait for is the store."""
-
 
 class Sealer:
     """Seals one stage's log. `origin` names the log if there is none yet; `retention` is the stage's.
@@ -55,9 +52,9 @@ class Sealer:
         origin: str,
         clock: Callable[[], datetime],
         retention: timedelta,
+        pool: Callable[[], Executor],
         random_bytes: Callable[[int], bytes] = secrets.token_bytes,
         most_entries: int = MOST_ENTRIES,
-        pool: Callable[[], Executor] = lambda: ThreadPoolExecutor(THREADS),
     ) -> None:
         self._store = store
         self._keys = keys

@@ -52,7 +52,9 @@ def test_four_sealers_make_one_log_of_every_event(tmp_path: Path) -> None:
 
     def seal(_: int) -> list[Report]:
         """Run by run, until one that began after the last event was written had nothing left to do."""
-        sealer = Sealer(store, keys, origin=ORIGIN, clock=now, retention=RETENTION, most_entries=7)
+        sealer = Sealer(
+            store, keys, origin=ORIGIN, clock=now, retention=RETENTION, most_entries=7, pool=ThreadPoolExecutor
+        )
         reports = []
         while True:
             last = written.is_set()
