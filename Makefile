@@ -77,8 +77,8 @@ fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
 torture: $(VENV)/.dev ## kill the service KILLS times (300) under load, its sealer too; nothing may be without a trace
 	@SCEAU_TORTURE_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow tests/journeys/test_torture.py
 
-mutants: $(VENV)/.mutants ## change the rules of access in small ways and see whether their tests notice (minutes)
-	@$(BIN)/python tests/mutants/run.py
+mutants: $(VENV)/.mutants ## change the rules of access in small ways and see whether their tests notice (minutes); MODULES=life: only there
+	@$(BIN)/python tests/mutants/run.py $(MODULES)
 
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run

@@ -41,6 +41,7 @@ MORE = 10
 """Records of which the second run finds another dozen documents each."""
 
 RETENTION = timedelta(days=3653)
+FORGETS_AFTER = timedelta(days=30)
 _T = TypeVar("_T")
 
 
@@ -66,7 +67,7 @@ def backup(figures: Figures) -> None:
             writer.write(patient, EACH)
         little, some = _timed(lambda: _run(stage, second))
         with ThreadPoolExecutor(THREADS) as pool:
-            found, checked = _timed(lambda: verify_backup(second, pool))
+            found, checked = _timed(lambda: verify_backup(second, pool, now=_now(), forgets_after=FORGETS_AFTER))
             target = _store(Path(home) / "restored")
             restoration = Restoration(second, target, clock=_now, pool=pool, retention=RETENTION)
             done, restored = _timed(lambda: restoration.run(stage.name))
@@ -121,7 +122,7 @@ def _run(stage: Stage, second: FilesystemStore) -> Report:
     if not isinstance(store, ScopedStore):
         raise TypeError("a tool has a store with its own rights only")
     with ThreadPoolExecutor(THREADS) as pool:
-        return BackupRun(store, second, clock=_now, pool=pool).run(stage.name)
+        return BackupRun(store, second, clock=_now, pool=pool, forgets_after=FORGETS_AFTER).run(stage.name)
 
 
 def _verified(target: FilesystemStore) -> Took:

@@ -12,6 +12,7 @@ from iac.aws.names import STORE_ENDPOINT, Names
 from iac.aws.parts import RETAINED, Json, camel, policy, ref, resource, tags
 from iac.derive.deployment import LOCKED
 from iac.derive.stores import RECOVERABLE, Demand, StoreStatement, conditional_names
+from sceau.objects.scoped import StoreOperation
 
 _OBJECTS: Final = ["s3:*Object*"]
 _GUARDS: Final = [
@@ -104,8 +105,7 @@ def _statements(names: Names, bucket: str, administrator: str) -> Iterator[Json]
     )
     yield deny("RegionOnly", ["s3:*"], [arn, objects], {"StringNotEquals": {"aws:RequestedRegion": deployment.region}})
     yield deny("GuardsStay", _GUARDS, [arn], {"ArnNotEquals": {"aws:PrincipalArn": administrator}})
-    kept = [f"{arn}/{name}*" for name in (*RECOVERABLE, *LOCKED)]
-    yield deny("VersionsStay", ["s3:DeleteObjectVersion", "s3:BypassGovernanceRetention"], kept)
+    yield from _versions_stay(names, arn, own)
     yield from _conditional(arn, own)
     if deployment.lock_days(bucket) is not None:
         for index, one in enumerate(one for one in deployment.store_rights() if one.bucket == bucket):
@@ -114,6 +114,19 @@ def _statements(names: Names, bucket: str, administrator: str) -> Iterator[Json]
                 "Principal": {"AWS": f"arn:aws:iam::{names.settings.account}:root"},
                 "Condition": _with_principal(condition_of(names, one), names.role(one.role)),
             }
+
+
+def _versions_stay(names: Names, arn: str, own: Iterable[StoreStatement]) -> Iterator[Json]:
+    """Nobody removes a version for good, but the one role whose right that is, on the names that it has it on."""
+    kept = [f"{arn}/{name}*" for name in (*RECOVERABLE, *LOCKED)]
+    held = [one for one in own if one.operation is StoreOperation.DELETE_VERSIONS]
+    expunged = {f"{arn}/{name}" for one in held for name in one.names}
+    yield deny("LocksStay", ["s3:BypassGovernanceRetention"], kept)
+    yield deny("VersionsStay", ["s3:DeleteObjectVersion"], [one for one in kept if one not in expunged])
+    if expunged:
+        roles = sorted({names.role(one.role) for one in held})
+        condition = {"ArnNotEquals": {"aws:PrincipalArn": roles}}
+        yield deny("VersionsOfRecordsStay", ["s3:DeleteObjectVersion"], sorted(expunged), condition)
 
 
 def _with_principal(condition: Json, role: str) -> Json:

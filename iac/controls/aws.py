@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from iac.controls.aws_rights import Asked, Templates, broad, by_account, every, owners, statements_of
+from iac.controls.aws_rights import Asked, Templates, broad, by_account, every, owners, removable, statements_of
 from iac.controls.model import Bucket, Code, Door, Key, Logs, Plan, Trail
 from iac.controls.walk import texts
 from iac.derive.deployment import Deployment
@@ -47,7 +47,7 @@ def read_plan(templates: Templates, deployment: Deployment, settings: AwsInfrast
             Trail(place, body["Properties"]["S3BucketName"], complete=_complete(body["Properties"], deployment))
             for place, body in every(templates, "AWS::CloudTrail::Trail")
         ),
-        broad=tuple(broad(templates, deployment, settings)),
+        broad=(*broad(templates, deployment, settings), *removable(access, deployment, settings)),
         texts=tuple(one for name, template in templates.items() for one in texts(template, name)),
         access=Asked(access, deployment),
         owners=owners(templates, settings),

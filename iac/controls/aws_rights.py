@@ -8,8 +8,9 @@ from typing import Any, Final
 from iac.derive.deployment import Deployment
 from iac.derive.keys import PURPOSES
 from iac.policies.aws import AwsAccess, Surroundings
+from iac.policies.cells import OBJECTS, granted as cells_granted
 from iac.policies.language import many
-from iac.policies.requests import Call
+from iac.policies.requests import KEPT, REMOVES, Call
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau_schemas.infrastructure import AwsInfrastructure
@@ -88,6 +89,22 @@ def _role(body: Json) -> str:
     return next(str(tag["Value"]) for tag in body["Properties"]["Tags"] if tag["Key"] == "role")
 
 
+def removable(access: AwsAccess, deployment: Deployment, settings: AwsInfrastructure) -> Iterator[tuple[str, str]]:
+    """Kept versions that a bucket's policy would let a role remove for good whose right that is not.
+
+    It says so by itself, whatever the roles' own policies are made to say one day.
+    """
+    around = Surroundings(deployment.region, _STORE)
+    granted = {(cell.role, cell.what) for cell in cells_granted(deployment) if cell.operation == "delete-versions"}
+    for kind, name in OBJECTS.items():
+        bucket = deployment.buckets.of_name(name)
+        for role, arn in zip(deployment.roles, _role_arns(deployment, settings), strict=True):
+            if not name.startswith(KEPT) or (role, kind) in granted or bucket not in access.buckets:
+                continue
+            if not access.denies(arn, REMOVES, bucket, name, around):
+                yield bucket, f"its policy would let {role} remove versions of a {kind} for good"
+
+
 def broad(templates: Templates, deployment: Deployment, settings: AwsInfrastructure) -> Iterator[tuple[str, str]]:
     """Statements that grant more than what they name, or to somebody who has no role here."""
     for place, body in every(templates, "AWS::IAM::Role"):
@@ -119,17 +136,7 @@ def _broad_role(body: Json, deployment: Deployment, settings: AwsInfrastructure)
         for statement in held["PolicyDocument"]["Statement"]:
             if statement["Effect"] != "Allow" or statement.get("Sid") == _INTERFACES:
                 continue
-            if any("*" in action for action in many(statement.get("Action", ["*"]))):
-                yield f"{statement.get('Sid')!r} allows actions that it does not name"
-            buckets = {f"arn:aws:s3:::{name}/*" for name in deployment.buckets.names}
-            if any(one == "*" or one in buckets for one in many(statement.get("Resource", ["*"]))):
-                yield f"{statement.get('Sid')!r} is about everything"
-            writes = {"s3:PutObject", "s3:PutObjectRetention"} & set(many(statement.get("Action", [])))
-            if writes and not {"Null", "StringEquals"} & set(statement.get("Condition", {})):
-                yield f"{statement.get('Sid')!r} writes whatever is there already"
-            lists = "s3:ListBucket" in many(statement.get("Action", []))
-            if lists and not statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix"):
-                yield f"{statement.get('Sid')!r} lists every name"
+            yield from _broad_right(statement, _role(body), deployment)
     interfaces = [
         action
         for held in body["Properties"]["Policies"]
@@ -146,6 +153,35 @@ def _broad_role(body: Json, deployment: Deployment, settings: AwsInfrastructure)
                 yield "a function of another account could be given this role"
         elif who != {"AWS": settings.operators} or "Bool" not in statement.get("Condition", {}):
             yield "somebody could become this role who must not, or without a second factor"
+
+
+def _broad_right(statement: Json, role: str, deployment: Deployment) -> Iterator[str]:
+    told, actions = repr(statement.get("Sid")), many(statement.get("Action", ["*"]))
+    if any("*" in action for action in actions):
+        yield f"{told} allows actions that it does not name"
+    buckets = {f"arn:aws:s3:::{name}/*" for name in deployment.buckets.names}
+    if any(one == "*" or one in buckets for one in many(statement.get("Resource", ["*"]))):
+        yield f"{told} is about everything"
+    writes = {"s3:PutObject", "s3:PutObjectRetention"} & set(actions)
+    if writes and not {"Null", "StringEquals"} & set(statement.get("Condition", {})):
+        yield f"{told} writes whatever is there already"
+    if "s3:ListBucket" in actions and not statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix"):
+        yield f"{told} lists every name"
+    if _removes_beyond(statement, role, deployment):
+        yield f"{told} removes versions for good that are not this role's to remove"
+
+
+def _removes_beyond(statement: Json, role: str, deployment: Deployment) -> bool:
+    """Whether a statement removes versions of others than the marks that the role sweeps, and those it expunges."""
+    if REMOVES.action not in many(statement.get("Action", [])):
+        return False
+    own = {
+        f"arn:aws:s3:::{one.bucket}/{name}"
+        for one in deployment.store_rights()
+        if one.role == role and REMOVES.action in one.actions
+        for name in one.names
+    }
+    return not set(many(statement.get("Resource", ["*"]))) <= own
 
 
 def _broad_key(statement: Json, known: set[str]) -> Iterator[str]:
@@ -172,7 +208,7 @@ def _broad_bucket(statements: list[Json], body: Json, settings: AwsInfrastructur
     wanted = {"TlsOnly", "NewTlsOnly"} | (
         {"ReadByAdministratorOnly"}
         if trail
-        else {"OurRolesOnly", "FunctionsByEndpointOnly", "RegionOnly", "VersionsStay"}
+        else {"OurRolesOnly", "FunctionsByEndpointOnly", "RegionOnly", "LocksStay", "VersionsStay"}
     )
     denied = {
         statement.get("Sid")

@@ -16,7 +16,7 @@ from iac.controls.walk import texts
 from iac.derive.deployment import Deployment
 from iac.derive.keys import is_signing
 from iac.policies.language import many
-from iac.policies.requests import Call
+from iac.policies.requests import REMOVES, Call
 from iac.policies.scaleway import ScalewayAccess
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
@@ -206,17 +206,47 @@ def _broad(resources: Resources, deployment: Deployment, settings: ScalewayInfra
             for name in rule["permission_set_names"]:
                 if name.startswith("KeyManager") and not rule.get("condition"):
                     yield address, f"{name} without a condition holds for every key"
-    known = {values["id"] for _, values in _of(resources, "scaleway_iam_application")}
-    known |= {settings.deployer, settings.journal_administrator}
-    for address, values in _of(resources, "scaleway_object_bucket_policy"):
-        for statement in json.loads(values["policy"])["Statement"]:
-            if statement["Effect"] == "Allow":
-                yield from ((address, text) for text in _broad_statement(statement, values["bucket"], known))
+    yield from _broad_buckets(resources, deployment, settings)
     for address, _ in (*_of(resources, "scaleway_iam_group"), *_of(resources, "scaleway_iam_group_membership")):
         yield address, "a group gives rights that no role of the chalicefile has"
     for kind in deployment.buckets.names:
         if not any(values["bucket"] == kind for _, values in _of(resources, "scaleway_object_bucket_policy")):
             yield kind, "without a policy, IAM opens the bucket to every application of its project"
+
+
+def _broad_buckets(
+    resources: Resources, deployment: Deployment, settings: ScalewayInfrastructure
+) -> Iterator[tuple[str, str]]:
+    known = {values["id"] for _, values in _of(resources, "scaleway_iam_application")}
+    known |= {settings.deployer, settings.journal_administrator}
+    removable = _removable(resources, deployment)
+    for address, values in _of(resources, "scaleway_object_bucket_policy"):
+        for statement in json.loads(values["policy"])["Statement"]:
+            if statement["Effect"] == "Allow":
+                yield from ((address, text) for text in _broad_statement(statement, values["bucket"], known))
+                if REMOVES.action in many(statement["Action"]) and not _pairs(statement) <= removable:
+                    told = repr(statement.get("Sid", "a statement"))
+                    yield address, f"{told} removes versions for good that are not this application's to remove"
+
+
+def _removable(resources: Resources, deployment: Deployment) -> set[tuple[str, str]]:
+    """Who may remove versions of what, by the chalicefile: of marks that are swept, and of records by one function."""
+    applications = {
+        values["tags"][1]: f"application_id:{values['id']}" for _, values in _of(resources, "scaleway_iam_application")
+    }
+    return {
+        (applications.get(one.role, ""), f"{one.bucket}/{name}")
+        for one in deployment.store_rights()
+        if REMOVES.action in one.actions
+        for name in one.names
+    }
+
+
+def _pairs(statement: Values) -> set[tuple[str, str]]:
+    """Whom a statement names, with each thing that it is about."""
+    principal = statement["Principal"]
+    who = many(principal["SCW"]) if isinstance(principal, dict) else (str(principal),)
+    return {(one, resource) for one in who for resource in many(statement["Resource"])}
 
 
 def _broad_statement(statement: Values, bucket: str, known: set[str]) -> Iterator[str]:

@@ -47,6 +47,7 @@ _READ = ("s3:GetObject", "s3:GetObjectRetention")
 _READ_VERSIONS = ("s3:GetObjectVersion",)
 _WRITE = ("s3:PutObject",)
 _LOCK = ("s3:PutObjectRetention",)
+_DELETE_VERSIONS = ("s3:DeleteObjectVersion",)
 _LIST = ("s3:ListBucket", "s3:ListBucketVersions")  # a deletion, too, looks at the versions first
 _WHERE = ("s3:GetBucketLocation",)
 
@@ -97,7 +98,7 @@ def store_statements(role: str, grants: Mapping[str, Iterable[str]], buckets: Bu
         granted = frozenset(map(StoreOperation, operations))
         if StoreOperation.REPLACE in granted and StoreOperation.READ not in granted:
             raise DerivationError(f"{role}: replace on {pattern!r} needs read: S3 compares tags for readers only")
-        asked = granted & {StoreOperation.DELETE, StoreOperation.READ_VERSIONS}
+        asked = granted & {StoreOperation.DELETE, StoreOperation.DELETE_VERSIONS, StoreOperation.READ_VERSIONS}
         if asked and not any(covers_all(one, pattern.split("*")[0]) for one in listed):
             raise DerivationError(
                 f"{role}: {min(asked)} on {pattern!r} needs list: S3 is asked for an object's versions first"
@@ -179,6 +180,8 @@ def _of_operation(role: str, operation: StoreOperation, pattern: str, bucket: st
             yield one(_WRITE, Demand.SWAP)
         case StoreOperation.DELETE:
             kept = pattern.startswith(RECOVERABLE)
-            yield one(("s3:DeleteObject",) if kept else ("s3:DeleteObjectVersion",))
+            yield one(("s3:DeleteObject",) if kept else _DELETE_VERSIONS)
+        case StoreOperation.DELETE_VERSIONS:
+            yield one(_DELETE_VERSIONS)
         case StoreOperation.EXTEND_LOCK:
             yield one(_LOCK, locked=True)

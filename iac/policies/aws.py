@@ -115,6 +115,11 @@ class AwsAccess:
             return False
         return all(said) if principal.split(":")[4] != account else any(said)
 
+    def denies(self, principal: str, call: Call, bucket: str, name: str, around: Surroundings) -> bool:
+        """Whether the bucket's own policy refuses somebody this call on an object, whatever else allows it."""
+        request = Request(principal, call.action, f"arn:aws:s3:::{bucket}/{name}", around.context(principal))
+        return verdict(self._saying(bucket, self.buckets[bucket][1], call.action), request, _principal) is False
+
     def _saying(self, whose: str, statements: tuple[Json, ...], action: str) -> tuple[Json, ...]:
         """The statements about an action, looked for once."""
         found = self._about.get((whose, action))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from iac.derive.deployment import Deployment
-from iac.policies.requests import FOR_GOOD, FORBIDDEN, KEPT, Call, calls, one_name
+from iac.policies.requests import FORBIDDEN, KEPT, Call, calls, one_name
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreGrant, StoreOperation
@@ -34,6 +34,8 @@ OBJECTS: Final[Mapping[str, str]] = {
     "pseudonym": "configuration/pseudonym",
     "log seed": "configuration/log-seed",
     "due": f"due/2026-11-23/{_RECORD}",
+    "ended": f"ended/2026-11-23/{_RECORD}",
+    "expunged": f"expunged/2026-11-23/{_RECORD}",
     "probe": "probe/x",
     "replay": "replay/20261123T1000/x",
     "revoked": "revoked/20261123T1000/x",
@@ -77,7 +79,7 @@ def _granted(deployment: Deployment) -> Iterator[Cell]:
     for role, rights in deployment.roles.items():
         grants = [StoreGrant.parse(pattern, operations) for pattern, operations in rights.store.items()]
         for kind, name in OBJECTS.items():
-            for operation in StoreOperation:
+            for operation in _operations(name):
                 listing = operation is StoreOperation.LIST
                 if any(
                     operation in grant.operations
@@ -129,6 +131,11 @@ def _asked(deployment: Deployment) -> Iterator[Cell]:
                 yield Cell(role, kind, ASK)
 
 
+def _operations(name: str) -> Iterator[StoreOperation]:
+    """What can be told apart on this name: where nothing is kept, `delete` takes the versions too."""
+    return (one for one in StoreOperation if one is not StoreOperation.DELETE_VERSIONS or name.startswith(KEPT))
+
+
 def allowed(deployment: Deployment, access: Access) -> frozenset[Cell]:
     """What a host's policies allow."""
     return frozenset(_allowed(deployment, access))
@@ -138,14 +145,14 @@ def _allowed(deployment: Deployment, access: Access) -> Iterator[Cell]:
     for role in deployment.roles:
         for kind, name in OBJECTS.items():
             bucket = deployment.buckets.of_name(name)
-            for operation in StoreOperation:
+            for operation in _operations(name):
                 subject = folder(name) if operation is StoreOperation.LIST else name
                 wanted = calls(operation, subject, deployment.retention_days)
                 if all(access.object(role, call, bucket, subject) for call in wanted):
                     yield Cell(role, kind, operation.value)
             if deployment.host == "aws" and access.object(role, one_name(name), bucket, name):
                 yield Cell(role, kind, ASK)
-            for told, call in (*FORBIDDEN, *([FOR_GOOD] if name.startswith(KEPT) else [])):
+            for told, call in FORBIDDEN:
                 if access.object(role, call, bucket, name):
                     yield Cell(role, kind, told)
         for bucket in deployment.buckets.names:

@@ -46,6 +46,8 @@ def calls(operation: StoreOperation, name: str, retention_days: int) -> tuple[Ca
             return (_call("s3:PutObject", **_SWAP), _call("s3:PutObject", **_ONCE))
         case StoreOperation.DELETE:
             return (_call("s3:DeleteObject" if name.startswith(RECOVERABLE) else "s3:DeleteObjectVersion"),)
+        case StoreOperation.DELETE_VERSIONS:
+            return (REMOVES,)
         case StoreOperation.EXTEND_LOCK:
             return (_call("s3:PutObjectRetention", **lock),)
 
@@ -69,7 +71,8 @@ FORBIDDEN: tuple[tuple[str, Call], ...] = (
 )
 """What no role of the chalicefile may do to any object or bucket, whatever else it may."""
 
-FOR_GOOD = ("deletes one version for good", _call("s3:DeleteObjectVersion"))
-"""What no role may do to an object under `KEPT` names."""
+REMOVES = _call("s3:DeleteObjectVersion")
+"""What takes a version away for good."""
 
 KEPT = (*RECOVERABLE, *LOCKED)
+"""Names whose earlier versions stay. Elsewhere what deletes does so with every version: that is one right there."""

@@ -27,6 +27,7 @@ OBJECT_SETS: Final = {
     StoreOperation.REPLACE: "ObjectStorageObjectsWrite",
     StoreOperation.EXTEND_LOCK: "ObjectStorageObjectsWrite",
     StoreOperation.DELETE: "ObjectStorageObjectsDelete",
+    StoreOperation.DELETE_VERSIONS: "ObjectStorageObjectsDelete",
 }
 """The permission set that an application needs beside the bucket's policy, which narrows it to names."""
 

@@ -33,7 +33,7 @@ from sceau_schemas.key_services import (
 )
 from sceau_schemas.log import LogSpec
 from sceau_schemas.rules import RuleSettings
-from sceau_schemas.stores import BackupSpec, FilesystemStoreSpec, S3Place, StoreSpec
+from sceau_schemas.stores import BackupSpec, FilesystemStoreSpec, S3BackupSpec, S3Place, StoreSpec
 
 _ROUTE = re.compile(r"(GET|POST|PUT|PATCH|DELETE|HEAD) ((?:/(?:[A-Za-z0-9._$-]+|\{[a-z_]+\}))+)")
 _PARAMETER = re.compile(r"\{[a-z_]+\}")
@@ -76,7 +76,7 @@ class Route(_Strict):
 
 
 StoreOperationName = Literal[
-    "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "extend-lock"
+    "read", "read-versions", "list", "create", "create-locked", "replace", "delete", "delete-versions", "extend-lock"
 ]
 KeyOperationName = Literal["wrap", "unwrap", "sign", "public", "describe"]
 NamePattern = Annotated[str, Field(pattern=_PATTERN, min_length=1)]
@@ -248,6 +248,16 @@ class StageSpec(_Strict):
             both = set(store.buckets.values()) & set(backup.buckets.values())
             if both and store.origin == backup.origin:
                 raise ValueError(f"backup: bucket {min(both)} is one of the store's own")
+        return self
+
+    @model_validator(mode="after")
+    def _backup_lets_go(self) -> Self:
+        days = self.backup.lock_days if isinstance(self.backup, S3BackupSpec) else None
+        if days is not None and days > self.rules.deleted_backup_days:
+            raise ValueError(
+                f"backup: lock_days is {days}, and rules.deleted_backup_days is {self.rules.deleted_backup_days}: what "
+                "was deleted on the stage could not leave the backup in time"
+            )
         return self
 
     @model_validator(mode="after")

@@ -15,6 +15,13 @@ from sceau_schemas.dossier import Stored
 NOT_FOUND: Final = "not found"
 
 
+SHORTEST_THREE_MONTHS_DAYS: Final = 89
+"""From 1 February on. CSP R. 1111-36 grants three months from a holder's request to delete."""
+
+RUNS_DAYS: Final = 4
+"""What schedules take besides: `upkeep` every hour, `expunge` every six, and a backup that is made every three days."""
+
+
 def _setting(value: Any, meaning: str, source: str = NOT_FOUND, **bounds: Any) -> Any:
     return Field(default=value, description=meaning, json_schema_extra={"source": source}, strict=True, **bounds)
 
@@ -54,7 +61,27 @@ class RuleSettings(BaseModel):
         "after how long a holder's express request to delete the archive is carried out; opening it again ends it",
         "CSP R. 1111-36: within three months",
         ge=1,
-        le=89,
+        le=84,
+    )
+    deleted_versions_days: int = _setting(
+        7,
+        "how long what a host keeps of a deleted record's objects stays, so that sabotage can be brought back",
+        "CSP R. 1111-36: within three months, the request's own days included",
+        ge=1,
+        le=84,
+    )
+    deleted_backup_days: int = _setting(
+        30,
+        "how long what a backup holds of a deleted record stays, from the run on that saw it deleted",
+        "CSP R. 1111-36: within three months, the request's own days included",
+        ge=1,
+        le=84,
+    )
+    death_closing_days: int = _setting(
+        0,
+        "how long after the report of the holder's death the record is closed; nobody reads it from the report on",
+        ge=0,
+        le=3653,
     )
     bris_de_glace_minutes: int = _setting(
         60, "how long a declaration of bris de glace serves, before a new one is needed", ge=1, le=1440
@@ -66,6 +93,16 @@ class RuleSettings(BaseModel):
         "MASQUE_PS and INVISIBLE_PATIENT may stand on one document (the DMP's cumul-invisible_patient-masque_ps)",
         "DMP-compatibility requirement EX_2.1-1050",
     )
+
+    @model_validator(mode="after")
+    def _within_three_months(self) -> Self:
+        for later in (self.deleted_versions_days, self.deleted_backup_days):
+            if self.deletion_request_days + later > SHORTEST_THREE_MONTHS_DAYS - RUNS_DAYS:
+                raise ValueError(
+                    "deletion_request_days, and deleted_versions_days or deleted_backup_days after it, are more than "
+                    f"{SHORTEST_THREE_MONTHS_DAYS - RUNS_DAYS} days: a request is to be through within three months"
+                )
+        return self
 
 
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]

@@ -22,7 +22,7 @@ from secrets import token_bytes
 import pytest
 
 from fakes.clock import ManualClock
-from fakes.objects import MemoryStore, PolicingStore
+from fakes.objects import MemoryStore, PolicingStore, VersionedStore
 from fixtures.s3_servers import S3Servers, open_store
 from sceau.fhir.outcome import FhirError
 from sceau.http.commit import commit_with_retries
@@ -54,6 +54,8 @@ class StoreCase:
     clock: ManualClock | None
     elsewhere: OpenStore | None = None
     dated_by: Callable[[], datetime] = utc_now
+    records: str = "records/"
+    """Where what is deleted is kept, by stores that keep it; a prefix that the adapter lets the test write to."""
 
     def now(self) -> datetime:
         return self.clock() if self.clock else utc_now()
@@ -77,13 +79,18 @@ def _memory(_: pytest.FixtureRequest) -> StoreCase:
 
 def _policing(_: pytest.FixtureRequest) -> StoreCase:
     clock = ManualClock()
-    return StoreCase(PolicingStore(MemoryStore(clock)), clock, dated_by=clock)
+    return StoreCase(PolicingStore(MemoryStore(clock)), clock, dated_by=clock, records="probe/records/")
+
+
+def _versioned(_: pytest.FixtureRequest) -> StoreCase:
+    clock = ManualClock()
+    return StoreCase(VersionedStore(clock), clock, dated_by=clock)
 
 
 def _scoped(_: pytest.FixtureRequest) -> StoreCase:
     clock = ManualClock()
-    store = ScopedStore(MemoryStore(clock), [StoreGrant("probe/", frozenset(StoreOperation))])
-    return StoreCase(store, clock, dated_by=clock)
+    store = ScopedStore(VersionedStore(clock), [StoreGrant("probe/", frozenset(StoreOperation))])
+    return StoreCase(store, clock, dated_by=clock, records="probe/records/")
 
 
 def _on_server(kind: str, request: pytest.FixtureRequest) -> StoreCase:
@@ -102,6 +109,7 @@ def _moto(request: pytest.FixtureRequest) -> StoreCase:
 STORES: dict[str, Callable[[pytest.FixtureRequest], StoreCase]] = {
     "filesystem": _filesystem,
     "memory": _memory,
+    "versioned": _versioned,
     "policing": _policing,
     "scoped": _scoped,
     "versitygw": partial(_on_server, "versitygw"),

@@ -24,6 +24,7 @@ from sceau.records.backup.verifying import verify_backup
 from sceau.records.repository import dossier_name
 from unit.http.rewrap_world import document
 from unit.records.backup_world import RETENTION, STAGE, BackupWorld
+from unit.records.test_backup_ageing import delete
 from unit.records.test_dossier import RECORD, an_id
 
 
@@ -58,16 +59,20 @@ def world(tmp_path: Path) -> BackupWorld:
     return BackupWorld(tmp_path)
 
 
+DAYS = timedelta(days=30)
+
+
 def run(world: BackupWorld, second: ObjectStore, *, locked_for: timedelta | None = None) -> Report:
     store = world.runtime("backup").store
     assert isinstance(store, ScopedStore)
     with ThreadPoolExecutor(8) as pool:
-        return BackupRun(store, second, clock=world.clock, pool=pool, locked_for=locked_for).run(STAGE)
+        backup = BackupRun(store, second, clock=world.clock, pool=pool, forgets_after=DAYS, locked_for=locked_for)
+        return backup.run(STAGE)
 
 
-def findings(second: ObjectStore) -> list[str]:
+def findings(world: BackupWorld, second: ObjectStore) -> list[str]:
     with ThreadPoolExecutor(8) as pool:
-        return verify_backup(second, pool).findings
+        return verify_backup(second, pool, now=world.clock(), forgets_after=DAYS).findings
 
 
 def test_a_backup_is_made_gone_on_with_verified_and_restored_from(world: BackupWorld, second: ObjectStore) -> None:
@@ -77,7 +82,7 @@ def test_a_backup_is_made_gone_on_with_verified_and_restored_from(world: BackupW
     world.seal()
     more = run(world, second)
     assert more.problems == [] and more.contents < run(world, second).looked_at
-    assert findings(second) == []
+    assert findings(world, second) == []
     target = MemoryStore(world.clock)
     with ThreadPoolExecutor(8) as pool:
         restoration = Restoration(
@@ -95,7 +100,7 @@ def test_what_is_altered_or_missing_there_is_named(world: BackupWorld, second: O
     altered, gone = (state[document(an_id(number))].object_name for number in (1, 2))
     second.replace(altered, b"another", expected=second.read(altered).tag)
     second.delete(gone)
-    assert sorted(findings(second)) == sorted([f"{altered} was altered", f"{gone} is missing"])
+    assert sorted(findings(world, second)) == sorted([f"{altered} was altered", f"{gone} is missing"])
 
 
 def test_every_version_of_a_record_can_be_read_from_there(world: BackupWorld, second: ObjectStore) -> None:
@@ -110,6 +115,33 @@ def test_every_version_of_a_record_can_be_read_from_there(world: BackupWorld, se
     versions = BackupVersions(second, f"records/{RECORD}/")
     history = versions.history(dossier_name(RECORD))
     assert [versions.read_version(dossier_name(RECORD), one.id) for one in reversed(history)] == contents
+
+
+def test_a_deleted_record_leaves_every_kind_of_backup_with_all_that_its_store_keeps(
+    world: BackupWorld, second: ObjectStore
+) -> None:
+    """Also what somebody has hidden there by a deletion, and what was written a second time."""
+    run(world, second)
+    world.publish_more(RECORD, 4)
+    run(world, second)
+    held = list(second.list(f"objects/records/{RECORD}/"))
+    assert len(held) >= 6
+    second.delete(held[0])
+    second.replace(held[1], b"another", expected=second.read(held[1]).tag)
+    delete(world)
+    assert run(world, second).gone
+    world.clock.advance(timedelta(days=29))
+    assert run(world, second).aged_out == 0
+    world.clock.advance(timedelta(days=1))
+    report = run(world, second)
+    assert (report.aged_out, report.problems) == (len(held), [])
+    assert list(second.versions(f"objects/records/{RECORD}/")) == []
+    assert findings(world, second) == []
+    target = MemoryStore(world.clock)
+    with ThreadPoolExecutor(8) as pool:
+        store = world.runtime("restore", target).store
+        done = Restoration(second, store, clock=world.clock, pool=pool, retention=RETENTION).run(STAGE)
+    assert (done.findings, list(target.list("records/"))) == ([], [])
 
 
 @pytest.mark.parametrize("kind", ["versitygw", "minio"])
@@ -127,4 +159,4 @@ def test_with_object_lock_nobody_takes_a_backup_away_before_its_time(
         assert second.locked_until(name) is not None
         with pytest.raises(ObjectLocked):
             second.delete(name)
-    assert findings(second) == []
+    assert findings(world, second) == []

@@ -25,7 +25,7 @@ from contract.objects_fixtures import (
 )
 from fakes.clock import ManualClock
 from sceau.objects.errors import InvalidObjectName, ObjectAbsent, ObjectChanged, ObjectExists, ObjectLocked
-from sceau.objects.ports import Listings, ObjectStore
+from sceau.objects.ports import Expunged, Listings, ObjectStore
 
 DAY = timedelta(days=1)
 THREADS = 16
@@ -297,6 +297,52 @@ def test_what_was_written_again_or_deleted_is_counted_or_not_kept(store: ObjectS
     if home + "b" in kept:
         assert kept[home + "a"].versions == 2
         assert (kept[home + "b"].versions, kept[home + "b"].hidden) == (1, True)
+
+
+def test_expunging_touches_nothing_that_can_be_read(case: StoreCase, home: str) -> None:
+    """Nor what it replaced: whatever the dates, and however much may go."""
+    store, later = case.store, case.now() + DAY
+    tag = store.replace(home + "a", b"1", expected=None)
+    store.replace(home + "a", b"2", expected=tag)
+    store.create(home + "b", b"locked", locked_until=case.now() + DAY)
+    before, kept = everything(store, home), list(store.versions(home))
+    for name in ("a", "b", "never"):
+        assert store.expunge(home + name, deleted_before=later, most=1000) == Expunged(0, 0)
+    assert everything(store, home) == before
+    assert list(store.versions(home)) == kept
+
+
+def test_what_was_deleted_is_kept_until_its_time_and_then_goes_for_good_bit_by_bit(case: StoreCase) -> None:
+    """Where the store keeps nothing, there is nothing to do; the neighbours stay in either case."""
+    store, record = case.store, f"{case.records}{token_hex(13)}"
+    name, beside = f"{record}/documents/a", f"{record}/documents/ab"
+    for one in (name, beside):
+        store.replace(one, b"2", expected=store.replace(one, b"1", expected=None))
+    store.delete(name)
+    assert store.expunge(name, deleted_before=case.now() - DAY, most=1000).removed == 0, "its deletion is too young"
+    kept = {one.name: one for one in store.versions(record)}
+    if name in kept:
+        assert (kept[name].versions, kept[name].hidden, kept[name].deletions) == (2, True, 1)
+        later = case.now() + DAY
+        assert store.expunge(name, deleted_before=later, most=0) == Expunged(0, 3)
+        assert [store.expunge(name, deleted_before=later, most=2) for _ in range(3)] == [
+            *(Expunged(2, 1), Expunged(1, 0), Expunged(0, 0))
+        ]
+    assert [one.name for one in store.versions(record)] == [beside]
+    assert store.read(beside).data == b"2"
+    with pytest.raises(ObjectAbsent):
+        store.read(name)
+    store.create(name, b"anew")
+    assert store.read(name).data == b"anew"
+    for one in (name, beside):
+        store.delete(one)
+        store.expunge(one, deleted_before=case.now() + DAY, most=1000)
+
+
+@pytest.mark.parametrize("bad", ["", "a/../b", "/a", "a/"])
+def test_a_name_that_is_none_expunges_nothing(case: StoreCase, bad: str) -> None:
+    with pytest.raises(InvalidObjectName):
+        case.store.expunge(bad, deleted_before=case.now() + DAY, most=1)
 
 
 def test_the_store_tells_the_time_that_it_locks_and_dates_by(case: StoreCase, home: str) -> None:

@@ -20,6 +20,7 @@ from sceau.objects.errors import (
 )
 from sceau.objects.ports import (
     EarlierVersions,
+    Expunged,
     Kept,
     Listed,
     Listings,
@@ -110,6 +111,11 @@ class MemoryStore:
             self._check_unlocked(name, self._get(name))
             del self._entries[name]
 
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        del deleted_before, most
+        check_name(name)
+        return Expunged(0, 0)
+
     def replace(self, name: str, data: bytes, *, expected: str | None) -> str:
         check_name(name)
         with self._lock:
@@ -145,6 +151,45 @@ class VersionedStore(MemoryStore):
     def __init__(self, clock: Callable[[], datetime]) -> None:
         super().__init__(clock)
         self._kept: dict[str, list[tuple[Version, bytes]]] = {}
+        self._ids = count(1)
+
+    @classmethod
+    def of(cls, memory: MemoryStore, clock: Callable[[], datetime]) -> VersionedStore:
+        """One that holds what `memory` does now, each as its first version."""
+        store = cls(clock)
+        store._entries = dict(memory._entries)
+        store._tags = (f"kept-{number}" for number in count(1))
+        for name, entry in store._entries.items():
+            version = Version(f"v{next(store._ids)}", entry.written, is_deletion=False)
+            store._kept[name] = [(version, entry.data)]
+        return store
+
+    def copy(self, clock: Callable[[], datetime]) -> VersionedStore:
+        copied = VersionedStore(clock)
+        with self._lock:
+            copied._entries = dict(self._entries)
+            copied._tags = (f"copy-{number}" for number in count(1))
+            copied._kept = {name: list(kept) for name, kept in self._kept.items()}
+            copied._ids = count(1 + sum(map(len, self._kept.values())))
+        return copied
+
+    def versions(self, prefix: str, *, after: str = "") -> Iterator[Kept]:
+        check_prefix(prefix)
+        with self._lock:
+            kept = {name: versions for name, versions in self._kept.items() if versions}
+        for name in sorted(one for one in kept if one.startswith(prefix) and one > after):
+            contents = sum(not version.is_deletion for version, _ in kept[name])
+            deletions = len(kept[name]) - contents
+            yield Kept(name, contents, hidden=kept[name][-1][0].is_deletion, deletions=deletions)
+
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        with self._lock:
+            kept = self._kept.get(check_name(name), [])
+            deletions = [number for number, (version, _) in enumerate(kept) if version.is_deletion]
+            old = [number for number in deletions if kept[number][0].written_at < deleted_before]
+            going = min(most, old[-1] + 1) if old else 0
+            del kept[:going]
+            return Expunged(going, deletions[-1] + 1 - going if deletions else 0)
 
     def history(self, name: str) -> tuple[Version, ...]:
         return tuple(version for version, _ in reversed(self._kept.get(check_name(name), [])))
@@ -170,7 +215,7 @@ class VersionedStore(MemoryStore):
 
     def _keep(self, name: str, data: bytes | None) -> None:
         kept = self._kept.setdefault(name, [])
-        kept.append((Version(f"v{len(kept)}", self._clock(), is_deletion=data is None), data or b""))
+        kept.append((Version(f"v{next(self._ids)}", self._clock(), is_deletion=data is None), data or b""))
 
 
 class MisusedStoreError(AssertionError):
@@ -197,8 +242,8 @@ class Call:
 Faults = Callable[[Call], Fault | None]
 
 CHANGES: Mapping[str, frozenset[StoreOperation]] = {
-    "records/*/dossier": frozenset({StoreOperation.REPLACE, StoreOperation.DELETE}),
-    "records/*/documents/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
+    "records/*/dossier": frozenset({StoreOperation.REPLACE, StoreOperation.DELETE, StoreOperation.DELETE_VERSIONS}),
+    "records/*/documents/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE, StoreOperation.DELETE_VERSIONS}),
     "journal/events/": frozenset({StoreOperation.CREATE_LOCKED, StoreOperation.EXTEND_LOCK}),
     "journal/log/": frozenset(
         {StoreOperation.CREATE, StoreOperation.CREATE_LOCKED, StoreOperation.REPLACE, StoreOperation.EXTEND_LOCK}
@@ -210,6 +255,8 @@ CHANGES: Mapping[str, frozenset[StoreOperation]] = {
     "configuration/log-seed": frozenset({StoreOperation.REPLACE}),
     "configuration/": frozenset({StoreOperation.REPLACE, StoreOperation.DELETE}),
     "due/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
+    "ended/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
+    "expunged/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
     "replay/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
     "revoked/": frozenset({StoreOperation.CREATE, StoreOperation.DELETE}),
     "probe/": frozenset(StoreOperation),
@@ -312,6 +359,15 @@ class PolicingStore:
     def delete(self, name: str) -> None:
         self._require_change(StoreOperation.DELETE, name)
         self._call(StoreOperation.DELETE, name, lambda: self.inner.delete(name))
+
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        self._require_change(StoreOperation.DELETE_VERSIONS, name)
+        self._require(deleted_before.tzinfo is not None, f"{name}: a date without time zone")
+        return self._call(
+            StoreOperation.DELETE_VERSIONS,
+            name,
+            lambda: self.inner.expunge(name, deleted_before=deleted_before, most=most),
+        )
 
     def extend_lock(self, name: str, until: datetime) -> None:
         self._require_change(StoreOperation.EXTEND_LOCK, name)

@@ -17,7 +17,7 @@ from iac.controls.aws_rights import Asked, by_account
 from iac.derive.keys import PURPOSES
 from iac.policies.aws import AwsAccess, Surroundings
 from iac.policies.cells import ASK, OBJECTS, allowed, expected, granted
-from iac.policies.requests import FOR_GOOD, FORBIDDEN, KEPT, Call, calls
+from iac.policies.requests import FORBIDDEN, Call, calls
 from sceau.keys.ports import SIGNING_KEYS, KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreOperation
@@ -101,11 +101,9 @@ def test_no_function_finds_a_record_by_the_beginning_of_its_name(role: str, begi
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize(("told", "call"), [*FORBIDDEN, FOR_GOOD])
+@pytest.mark.parametrize(("told", "call"), FORBIDDEN)
 def test_no_role_can(told: str, call: Call, role: str, access: AwsAccess) -> None:
     for kind, name in OBJECTS.items():
-        if told == FOR_GOOD[0] and not name.startswith(KEPT):
-            continue  # marks go for good, by the one who sweeps them
         assert not access.allows(role, call, DEPLOYMENT.buckets.of_name(name), name, INSIDE), kind
 
 

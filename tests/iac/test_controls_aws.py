@@ -21,6 +21,8 @@ BUCKET, POLICY, KEY, ROLE = "AWS::S3::Bucket", "AWS::S3::BucketPolicy", "AWS::KM
 FUNCTION, DOMAIN, API = "AWS::Lambda::Function", "AWS::ApiGateway::DomainName", "AWS::ApiGateway::RestApi"
 STATEMENTS = "Properties.PolicyDocument.Statement.*"
 IRELAND = "eu-west-1"
+REMOVES = "s3:DeleteObjectVersion"
+ARN = "arn:aws:s3:::exemple-dmp"
 
 
 def flat(templates: Mapping[str, Any]) -> Resources:
@@ -89,6 +91,12 @@ def guarding(body: Mapping[str, Any], statement: Any) -> bool:
 
 def guards(body: Mapping[str, Any], value: Any) -> bool:
     return of_the_journal(body) and isinstance(value, str)
+
+
+def kept(statement: Any) -> bool:
+    """About objects whose earlier versions stay."""
+    below = ("records/", "configuration/", "journal/events/", "journal/log/")
+    return any(one.partition("/")[2].startswith(below) for one in statement["Resource"])
 
 
 STAR_ACTION, STAR_RESOURCE = added(Action=["s3:*"]), added(Resource=["*"])
@@ -212,12 +220,34 @@ LINES: dict[str, list[Line]] = {
                 "OurRolesOnly",
                 "FunctionsByEndpointOnly",
                 "RegionOnly",
+                "LocksStay",
                 "VersionsStay",
                 "ReadByAdministratorOnly",
                 "TlsOnly",
                 "NewTlsOnly",
             ),
         ),
+        # What is kept of records is one function's to remove, and of nothing else anybody's.
+        Line(
+            ROLE,
+            "Properties.Policies.*.PolicyDocument.Statement.*",
+            (extended("Action", REMOVES),),
+            lambda b, v: store_right(b, v) and REMOVES not in v["Action"] and kept(v),
+        ),
+        Line(
+            ROLE,
+            "Properties.Policies.*.PolicyDocument.Statement.*.Resource",
+            tuple(one_more(f"{ARN}-{place}") for place in ("records/configuration/*", "events/*", "log/*")),
+            lambda b, v: v == [f"{ARN}-records/records/*"] and b["Properties"]["RoleName"].endswith("-expunge"),
+        ),
+        Line(POLICY, STATEMENTS, (added(Resource=[f"{ARN}-records/x"]),), sid("VersionsStay", "VersionsOfRecordsStay")),
+        Line(
+            POLICY,
+            f"{STATEMENTS}.Condition.ArnNotEquals.aws:PrincipalArn",
+            tuple(one_more(f"arn:aws:iam::123456789012:role/dmp-{role}") for role in ("upkeep", "backup")),
+            lambda _b, v: v == ["arn:aws:iam::123456789012:role/dmp-expunge"],
+        ),
+        Line(POLICY, STATEMENTS, (without("Condition"), GONE), sid("VersionsOfRecordsStay")),
         Line(POLICY, f"{STATEMENTS}.Condition", (GONE,), lambda _b, v: "ArnEquals" in v and "StringNotEquals" not in v),
         Line(
             POLICY,

@@ -62,6 +62,15 @@ def listing(_values: Mapping[str, Any], statement: Any) -> bool:
     return right(_values, statement) and "s3:ListBucket" in statement["Action"]
 
 
+REMOVES = "s3:DeleteObjectVersion"
+
+
+def kept(statement: Any) -> bool:
+    """About objects whose earlier versions stay."""
+    below = ("records/", "configuration/", "journal/events/", "journal/log/")
+    return any(one.partition("/")[2].startswith(below) for one in statement["Resource"])
+
+
 def denial(_values: Mapping[str, Any], statement: Any) -> bool:
     return bool(statement["Effect"] == "Deny")
 
@@ -132,6 +141,23 @@ LINES: dict[str, list[Line]] = {
             "policy.Statement.*",
             (extended("Action", "s3:DeleteObjectVersion"),),
             lambda v, s: right(v, s) and "s3:DeleteObject" in s["Action"],
+        ),
+        Line(
+            POLICY,
+            "policy.Statement.*",
+            (extended("Action", REMOVES),),
+            lambda v, s: right(v, s) and REMOVES not in s["Action"] and kept(s),
+        ),
+        Line(
+            POLICY,
+            "policy.Statement.*",
+            (
+                extended("Resource", "exemple-dmp-records/configuration/*"),
+                extended("Resource", "exemple-dmp-records/*"),
+                added(Principal=STRANGER),
+                GONE,
+            ),
+            lambda v, s: right(v, s) and s["Sid"].startswith("expunge delete-versions"),
         ),
         Line(
             POLICY,

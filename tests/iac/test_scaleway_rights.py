@@ -14,7 +14,7 @@ import pytest
 from fixtures import hosted
 from iac.controls.scaleway import read_plan
 from iac.policies.cells import OBJECTS, allowed, expected, granted
-from iac.policies.requests import FOR_GOOD, FORBIDDEN, KEPT, Call
+from iac.policies.requests import FORBIDDEN, Call
 from iac.policies.scaleway import ScalewayAccess
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
@@ -49,11 +49,9 @@ def test_what_the_host_gives_beyond_the_chalicefile_loses_nothing() -> None:
     assert {operation for _, operation in beyond} == {"create", "extend-lock", "public", "describe"}
 
 
-@pytest.mark.parametrize(("told", "call"), [*FORBIDDEN, FOR_GOOD])
+@pytest.mark.parametrize(("told", "call"), FORBIDDEN)
 def test_no_application_can(told: str, call: Call, access: ScalewayAccess) -> None:
     for role, (kind, name) in product(ROLES, OBJECTS.items()):
-        if told == FOR_GOOD[0] and not name.startswith(KEPT):
-            continue  # marks go for good, by the one who sweeps them
         assert not access.allows(role, call, DEPLOYMENT.buckets.of_name(name), name), (role, kind)
 
 

@@ -70,6 +70,8 @@ def granted(deployment: Deployment, role: str) -> set[tuple[str, str]]:
                 calls = ["write", "lock"]
             case "extend-lock":
                 calls = ["lock"]
+            case "delete-versions":
+                calls = ["delete for good"]
             case "delete":
                 calls = ["delete" if OBJECTS[cell.what].startswith(KEPT) else "delete for good"]
             case other:

@@ -18,7 +18,7 @@ from sceau_schemas.deployment import Chalicefile, ChalicefileError, parse_chalic
 
 ROOT = Path(__file__).resolve().parents[2]
 FUNCTIONS = sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py"))
-SCHEDULED = ["journal", "upkeep"]
+SCHEDULED = ["expunge", "journal", "upkeep"]
 ON_DEMAND = ["rewrap"]
 SERVING = [name for name in FUNCTIONS if name not in (*SCHEDULED, *ON_DEMAND)]
 
@@ -563,3 +563,19 @@ def test_an_empty_file_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "chalicefile").write_text("", "utf-8")
     with pytest.raises(ChalicefileError, match=r"^chalicefile: format: Field required$"):
         read_chalicefile(tmp_path / "chalicefile")
+
+
+@pytest.mark.parametrize(("days", "fits"), [(30, True), (31, False)])
+def test_a_backup_is_not_locked_for_longer_than_a_deleted_record_may_stay_in_it(
+    days: int, fits: bool, data: dict[str, Any]
+) -> None:
+    file = copy.deepcopy(data)
+    spec = {"adapter": "s3", "region": "loopback", "endpoint": "https://127.0.0.1:1", "addressing": "path"}
+    file["stages"]["local"]["backup"] = spec | {"buckets": {"": "a-backup"}, "lock_days": days}
+    if fits:
+        assert parse_chalicefile(file).stages["local"].backup is not None
+    else:
+        with pytest.raises(ChalicefileError, match="lock_days is 31"):
+            parse_chalicefile(file)
+    file["stages"]["local"]["rules"] = {"deleted_backup_days": 31}
+    assert parse_chalicefile(file).stages["local"].rules.deleted_backup_days == 31

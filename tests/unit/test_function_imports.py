@@ -46,6 +46,7 @@ _ALL = {"chalice", "sceau", "sceau_schemas", *_SEALING, *_MODELS}
 PACKAGES = {
     "authentication": _ALL | {"joserfc"},
     "consent": _ALL | {"joserfc", "lxml"},
+    "expunge": _ALL,
     "ingest": _ALL | {"joserfc", "lxml"},
     "journal": _ALL,
     "retrieval": _ALL | {"joserfc", "lxml"},

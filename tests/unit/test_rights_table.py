@@ -42,6 +42,8 @@ OBJECTS = {
     "pseudonym": "configuration/pseudonym",
     "log seed": "configuration/log-seed",
     "due": f"due/2026-11-23/{RECORD}",
+    "ended": f"ended/2026-11-23/{RECORD}",
+    "expunged": f"expunged/2026-11-23/{RECORD}",
     "probe": "probe/x",
     "replay": "replay/20261123T1000/x",
     "revoked": "revoked/20261123T1000/x",
@@ -57,6 +59,7 @@ OPERATIONS: dict[str, Callable[[ScopedStore, str], object]] = {
     "create-locked": lambda store, name: store.create(name, b"x", locked_until=NOW + timedelta(days=1)),
     "replace": lambda store, name: store.replace(name, b"x", expected=None),
     "delete": lambda store, name: store.delete(name),
+    "delete-versions": lambda store, name: store.expunge(name, deleted_before=NOW, most=1),
     "extend-lock": lambda store, name: store.extend_lock(name, NOW + timedelta(days=1)),
 }
 
@@ -69,7 +72,7 @@ _SERVING = {(kind, "read") for kind in _CONFIGURATION} | {
 }
 """What every function that serves requests holds: configuration, replay marks, the list of revoked tokens, append."""
 
-_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list") if operation != "read-versions"}
+_PROBES = {("probe", operation) for operation in (*OPERATIONS, "list") if "versions" not in operation}
 """What measures a stage writes there, and nothing of a record."""
 
 STORE_TABLE: dict[str, set[tuple[str, str]]] = {
@@ -87,13 +90,18 @@ STORE_TABLE: dict[str, set[tuple[str, str]]] = {
     "upkeep": {("dossier", operation) for operation in ("list", "read", "replace", "delete")}
     | {("document", "list"), ("document", "delete"), ("event", "create-locked")}
     | {("due", operation) for operation in ("list", "delete")}
+    | {("ended", "create")}
     | {(kind, operation) for kind in ("replay", "revoked") for operation in ("list", "delete")}
     | {(kind, operation) for kind in ("event", "log tile", "dated checkpoint") for operation in ("list", "extend-lock")}
     | {("locks", "read"), ("locks", "replace")}
     | _PROBES,
+    "expunge": {(kind, operation) for kind in ("dossier", "document") for operation in ("list", "delete-versions")}
+    | {("ended", "list"), ("ended", "delete"), ("event", "create-locked")}
+    | {("expunged", operation) for operation in ("list", "create", "delete")},
     "rewrap": {("dossier", "list"), ("dossier", "read"), ("dossier", "replace")}
     | {("document", "list"), ("document", "read"), ("document", "create"), ("event", "create-locked")}
-    | {("dossier", "read-versions"), ("document", "read-versions")},
+    | {("dossier", "read-versions"), ("document", "read-versions")}
+    | {("ended", "list"), ("ended", "delete")},
 }
 
 _READER = {("configuration", "unwrap"), ("pseudonym", "unwrap"), ("journal", "wrap"), ("tokens", "public")}
@@ -109,6 +117,7 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
     "upkeep": _DESCRIBED | {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
+    "expunge": {("journal", "wrap")},
     "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
     | {("journal", "wrap")},
 }
@@ -129,21 +138,22 @@ INVENTORY: set[tuple[str, str]] = {
 }
 """What counts the versions of keys: it reads what rests as it rests."""
 
+_MARKS = ("due", "ended", "expunged")
 _JOURNAL = ("event", *_LOG, "record index", "reconciliation", "locks")
 
 BACKUP: set[tuple[str, str]] = {
     (kind, operation)
-    for kind in ("dossier", "document", "due", *_CONFIGURATION, *_JOURNAL)
+    for kind in ("dossier", "document", *_MARKS, *_CONFIGURATION, *_JOURNAL)
     for operation in ("read", "list")
 } | {(kind, "read-versions") for kind in ("dossier", "document", *_CONFIGURATION)}
 """What copies everything reads everything, as it rests."""
 
 RESTORE: set[tuple[str, str]] = {
     (kind, operation)
-    for kind in ("dossier", "document", "due", *_CONFIGURATION, *_JOURNAL)
+    for kind in ("dossier", "document", *_MARKS, *_CONFIGURATION, *_JOURNAL)
     for operation in ("read", "list")
 }
-RESTORE |= {(kind, "create") for kind in ("dossier", "document", "due", *_CONFIGURATION, *_LOG)}
+RESTORE |= {(kind, "create") for kind in ("dossier", "document", *_MARKS, *_CONFIGURATION, *_LOG)}
 RESTORE |= {("record index", "create"), ("reconciliation", "create")}
 RESTORE |= {(kind, "create-locked") for kind in ("event", "log tile", "dated checkpoint")}
 """What fills an empty stage creates, and replaces nothing."""
@@ -279,7 +289,24 @@ def test_what_may_open_and_rewrite_everything_of_a_record_is_off(chalicefile: Ch
     assert [name for name, stage in chalicefile.stages.items() if stage.switched_on] == []
 
 
-def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) -> None:
+def test_one_function_alone_removes_earlier_versions_of_records_only_and_it_opens_nothing(
+    chalicefile: Chalicefile, keys: KeyService
+) -> None:
+    roles = {**chalicefile.functions, **chalicefile.tools}
+    holders = {
+        (name, pattern)
+        for name, role in roles.items()
+        for pattern, operations in role.store.items()
+        if "delete-versions" in operations
+    }
+    assert holders == {("expunge", "records/")}
+    expunge = chalicefile.functions["expunge"]
+    assert {operation for _, operation in allowed_keys(expunge, keys)} == {"wrap"}
+    assert not {"read", "replace", "read-versions"} & {one for held in expunge.store.values() for one in held}
+    assert not expunge.routes, "nobody can ask it for anything"
+
+
+def test_only_upkeep_deletes_records_and_makes_locks_longer(chalicefile: Chalicefile) -> None:
     granted = {
         (name, pattern, operation)
         for name, function in chalicefile.functions.items()
@@ -305,6 +332,9 @@ def test_only_upkeep_deletes_and_makes_locks_longer(chalicefile: Chalicefile) ->
         ("upkeep", "journal/log/checkpoints/", "extend-lock"),
         ("upkeep", "probe/", "delete"),
         ("upkeep", "probe/", "extend-lock"),
+        ("expunge", "ended/", "delete"),
+        ("expunge", "expunged/", "delete"),
+        ("rewrap", "ended/", "delete"),
     }
 
 

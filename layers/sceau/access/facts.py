@@ -38,6 +38,7 @@ def life_of(head: DossierHead) -> Life:
     """What the record's next end depends on."""
     return Life(
         suspended=_instant_or_none(head.suspended if head.status == "suspended" else None),
+        died=_instant_or_none(head.died if head.status in ("open", "suspended") else None),
         closed=_instant_or_none(head.closed if head.status == "closed" else None),
         deletion_requested=_instant_or_none(head.deletion_requested),
     )

@@ -3,7 +3,7 @@
 `consent` leaves a mark for each day on which something may be due, `upkeep` carries out what then is. Sources: CSP
 L. 1111-18 (ten years' archive), R. 1111-36 (deletion on express request within three months; the insurer suspends, and
 closes where the holder does not object within six weeks). After how long a death closes a record, no source was found
-for: it is closed when the death is reported.
+for: a setting says it, and ships as at once. From the report on the record is read by nobody (`RecordStatus.DECEASED`).
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ class Cause(StrEnum):
     """Why. It stands in traces."""
 
     SUSPENSION = "suspension-over"
+    DEATH = "death"
     ARCHIVE = "archive-over"
     REQUEST = "request"
 
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What the end depends on (aware times). `suspended`, `closed`: since when, as long as it is."""
+    """What the end depends on (aware times). `suspended`, `closed`: since when, as long as it is. `died`: when a death
+    was reported that has not closed it yet."""
 
     suspended: datetime | None = None
+    died: datetime | None = None
     closed: datetime | None = None
     deletion_requested: datetime | None = None
 
@@ -51,11 +54,16 @@ class Due:
 
 def ahead(life: Life, settings: RuleSettings) -> tuple[Due, ...]:
     """All that lies ahead of a record if nobody does anything more, in order; nothing for an open one."""
-    if life.suspended is not None:
-        closing = life.suspended + timedelta(days=settings.suspension_days)
-        return Due(End.CLOSE, Cause.SUSPENSION, closing), _archive_end(closing, settings)
     if life.closed is None:
-        return ()
+        closings = []
+        if life.suspended is not None:
+            closings.append(Due(End.CLOSE, Cause.SUSPENSION, life.suspended + timedelta(days=settings.suspension_days)))
+        if life.died is not None:
+            closings.append(Due(End.CLOSE, Cause.DEATH, life.died + timedelta(days=settings.death_closing_days)))
+        if not closings:
+            return ()
+        closing = min(closings, key=lambda due: due.at)
+        return closing, _archive_end(closing.at, settings)
     by_itself = _archive_end(life.closed, settings)
     if life.deletion_requested is None:
         return (by_itself,)

@@ -86,6 +86,7 @@ _OWN_TYPES = {
     OwnAct.CLOSE: (shapes.ARCHIVE, "U"),
     OwnAct.DELETE: (shapes.DESTROY, "D"),
     OwnAct.RESTORE: (shapes.RESTORE, "U"),
+    OwnAct.EXPUNGE: (shapes.DESTROY, "D"),
 }
 
 

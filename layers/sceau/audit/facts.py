@@ -233,6 +233,7 @@ class OwnAct(StrEnum):
     CLOSE = "close"  # nobody objected to its suspension
     DELETE = "delete"  # its archive is over, or the holder asked for it
     RESTORE = "restore"  # brought back to what it was at an earlier time
+    EXPUNGE = "expunge"  # after its deletion: what the host keeps of it goes for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,8 +251,9 @@ class OwnFacts:
     details: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if check_record(self.record_id) == NO_RECORD or self.dossier_version < 1:
-            raise ValueError("an act of ours is on a record")
+        seen = 0 if self.act is OwnAct.EXPUNGE else 1  # its dossier is gone: no version was seen
+        if check_record(self.record_id) == NO_RECORD or min(self.dossier_version, 1) != seen:
+            raise ValueError("an act of ours is on a record, and on a version of it unless that is gone")
 
 
 @dataclass(frozen=True, slots=True)

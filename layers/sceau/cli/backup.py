@@ -14,7 +14,7 @@ from sceau.cli.evidence_table import BACKUP_CHECK
 from sceau.cli.keys import time_of
 from sceau.cli.stage_check import reachable, write_report
 from sceau.http.journals import journal_of, server_identity
-from sceau.http.runtime import THREADS, Runtime
+from sceau.http.runtime import THREADS, Runtime, utc_now
 from sceau.http.undoing import Undoing
 from sceau.objects.filesystem import create_root
 from sceau.objects.findings import Finding
@@ -68,14 +68,25 @@ def _run(options: argparse.Namespace, stage: Stage) -> int:
         spec = stage.spec.backup if options.place is None else None
         days = spec.lock_days if isinstance(spec, S3BackupSpec) else None
         backup = BackupRun(
-            _scoped(runtime), target, clock=runtime.clock, pool=pool, locked_for=timedelta(days=days) if days else None
+            _scoped(runtime),
+            target,
+            clock=runtime.clock,
+            pool=pool,
+            forgets_after=_forgets_after(stage),
+            locked_for=timedelta(days=days) if days else None,
         )
         report = backup.run(stage.name, whole=options.whole)
     print(f"run {report.run}{', which went on with one that had died' if report.resumed else ''}:")
     print(f"{report.looked_at} objects looked at, {report.contents} contents copied ({report.bytes} bytes)")
     print(f"{report.gone} objects were gone since the last run; in {report.seconds:.2f} s")
+    if report.records_aged_out:
+        print(f"{report.aged_out} contents of {report.records_aged_out} deleted records aged out")
     print(f"its digest, to keep elsewhere: {report.digest}")
     return _tell(report.problems)
+
+
+def _forgets_after(stage: Stage) -> timedelta:
+    return timedelta(days=stage.spec.rules.deleted_backup_days)
 
 
 def _scoped(runtime: Runtime) -> ScopedStore:
@@ -86,7 +97,13 @@ def _scoped(runtime: Runtime) -> ScopedStore:
 
 def _verify(options: argparse.Namespace, stage: Stage) -> int:
     with ThreadPoolExecutor(THREADS) as pool:
-        found = verify_backup(stage.backup(options.place), pool, expected=options.expect)
+        found = verify_backup(
+            stage.backup(options.place),
+            pool,
+            now=utc_now(),
+            forgets_after=_forgets_after(stage),
+            expected=options.expect,
+        )
     if found.last is None:
         print(f"stage {found.stage}: no run has ended yet")
     else:
@@ -131,6 +148,8 @@ def _restore_stage(options: argparse.Namespace, stage: Stage) -> int:
         done = restoration.run(stage.name, at=options.at, go_on=options.go_on)
     there = f", {done.there} were there already" if done.there else ""
     print(f"restored: {done.objects} objects ({done.bytes} bytes){there}; index objects made: {done.indexed}")
+    if done.aged_out:
+        print(f"{done.aged_out} objects of then are not in the backup any more: their records were deleted since")
     print(f"the stage is as it was at {done.as_of:%Y-%m-%d %H:%M:%S} UTC, or a little later; in {done.seconds:.2f} s")
     print("now: `sceau log verify`, with the keys and checkpoints that you keep elsewhere")
     return _tell(done.findings)

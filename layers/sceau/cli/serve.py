@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from sceau.cli.schedule import Scheduled, start_schedule
+from sceau.cli.signals import heed_signals
 from sceau.http import log
 from sceau.http.chalice_app import ScheduledApp
 from sceau.http.gateway import Gateway, Mount
@@ -85,11 +86,13 @@ def said_in_a_sentence() -> Iterator[None]:
 
 
 def begin_worker() -> None:
-    """What a granian worker needs to end as it should: with its parent, and not before its exit handlers have run.
+    """What a granian worker needs to end as it should: with its parent, when it is told to, and not before its exit
+    handlers have run.
 
     A child of `multiprocessing` ends without them, and the count of refusals before authentication would be lost.
     """
     _die_with_parent()
+    heed_signals()
     Finalize(None, atexit._run_exitfuncs, exitpriority=1)  # what else would run them is not public
 
 

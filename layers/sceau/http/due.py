@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sceau.access.facts import life_of
-from sceau.access.life import Due, End, ahead
+from sceau.access.life import Cause, Due, End, ahead
 from sceau.audit.errors import JournalUnavailable
 from sceau.audit.facts import OwnAct, OwnFacts, Server
 from sceau.fhir.search.dates import millis
@@ -26,14 +26,17 @@ from sceau.keys.errors import KeyServiceError
 from sceau.objects.errors import ObjectAbsent, ObjectLocked, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.records.due import PREFIX, due_name, parse_due
+from sceau.records.ended import leave_ended
 from sceau.records.errors import CommitLost, RecordDamaged
 from sceau.records.repository import Loaded, Records, dossier_name
 from sceau.records.sweep import Budget
+from sceau_schemas.dossier import ClosingMotive
 from sceau_schemas.rules import RuleSettings
 
 BY_TIME: Final = "upkeep"
 """Who closed a record that nobody objected for, as a consent's `by` says it."""
 
+_MOTIVES: Final[dict[Cause, ClosingMotive]] = {Cause.SUSPENSION: "suspension", Cause.DEATH: "death"}
 _ACTS: Final = {End.CLOSE: OwnAct.CLOSE, End.DELETE: OwnAct.DELETE}
 
 
@@ -138,12 +141,15 @@ class DueWork:
         if due.end is End.DELETE:
             self._records.commit(dossier.ended(event, at=millis(self._clock())), replacing=loaded)
             return
-        change = closed(dossier.head, Moment(at, BY_TIME, self._settings), "suspension")
+        change = closed(dossier.head, Moment(at, BY_TIME, self._settings), _MOTIVES[due.cause])
         self._records.commit(dossier.following(event, at=at, **change.members(event)), replacing=loaded)
         tally.closed += 1
 
     def _emptied(self, record_id: str, budget: Budget, tally: DueTally) -> bool:
-        """Delete what an ended record reached, its dossier last; whether all of it is gone."""
+        """Delete what an ended record reached, its dossier last; whether all of it is gone.
+
+        Where the store keeps versions, all of it is hidden by then: `expunge` follows the mark that is left.
+        """
         own = dossier_name(record_id)
         for name in self._store.list(f"records/{record_id}/"):
             if name == own:
@@ -152,6 +158,8 @@ class DueWork:
                 tally.finished = False
                 return False
             _gone(self._store, name)
+        # Before the dossier goes: without it, nobody would look here again. If we die between, both are there.
+        leave_ended(self._store, self._clock(), record_id)
         _gone(self._store, own)
         tally.deleted += 1
         return True

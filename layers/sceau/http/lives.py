@@ -67,10 +67,14 @@ def deletion_requested(head: DossierHead, moment: Moment) -> Change:
 
 
 def died(head: DossierHead, moment: Moment) -> Change:
-    """The holder's death: the record is closed, if it is not, and nobody opens it again."""
+    """The holder's death: the record is closed, if it is not, and nobody opens it again.
+
+    Where the stage has it closed some days later only, everything stays as it is until then, and nobody reads it.
+    """
     if head.died is not None:
         return _unchanged(head)
-    archive = head if head.status == "closed" else closed(head, moment, "death").head
+    later = head.status == "closed" or moment.settings.death_closing_days > 0
+    archive = head if later else closed(head, moment, "death").head
     if archive is head:
         return _with(head, "inactive", moment, died=moment.millis)
     dead = archive.model_copy(update={"died": moment.millis})
@@ -78,13 +82,13 @@ def died(head: DossierHead, moment: Moment) -> Change:
 
 
 def lives(head: DossierHead, moment: Moment) -> Change:
-    """A death that was reported in error: open again where it closed the record, else closed as before."""
+    """A death that was reported in error: open again where it closed the record, else as it was before."""
     if head.died is None:
         return _unchanged(head)
     living = head.model_copy(update={"died": None})
-    if head.closing_motive == "death":
+    if head.status == "closed" and head.closing_motive == "death":
         return reopened(living, moment)
-    return _with(living, "inactive", moment)
+    return _with(living, "active" if head.status == "open" else "inactive", moment)
 
 
 def act_of_life(kind: ActorKind, asked: LifeRequest, head: DossierHead | None) -> Act:

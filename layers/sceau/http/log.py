@@ -27,6 +27,7 @@ class LogEvent(Enum):
     NOT_COUNTED = ("refusals-not-counted", logging.ERROR)
     MATRIX = ("habilitation-matrix", logging.INFO)
     SWEPT = ("swept", logging.INFO)
+    EXPUNGED = ("expunged", logging.INFO)
     SEALED = ("sealed", logging.INFO)
     LOG_LATE = ("log-late", logging.CRITICAL)
     REWRAPPED = ("rewrapped", logging.INFO)

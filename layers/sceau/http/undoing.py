@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -24,6 +25,7 @@ from sceau.keys.errors import KeyVersionGone
 from sceau.objects.errors import ObjectAbsent, ObjectExists
 from sceau.objects.ports import EarlierVersions, Version
 from sceau.records.dossier import Dossier
+from sceau.records.ended import ENDED, parse_ended
 from sceau.records.errors import CommitLost, RecordDamaged
 from sceau.records.repository import Loaded, Records, dossier_name
 from sceau.records.resealing import moved, next_object_name
@@ -113,6 +115,7 @@ class Undoing:
         newest = self._newest(record_id, then, present)
         undone = Undone(then.dossier.head.version, then.written_at, newest.head.version)
         event = self._announce(record_id, newest, then, at)
+        self._keep_versions(record_id)
         dossier = self._with_documents(then.dossier, undone, made)
         back = replace(
             dossier,
@@ -122,6 +125,14 @@ class Undoing:
         self._records.commit(back, replacing=Loaded(newest, tag))
         undone.version = back.head.version
         return undone
+
+    def _keep_versions(self, record_id: str) -> None:
+        """The record's life is not over: take away the marks by which `expunge` would remove what is kept of it."""
+        for name in self._store.list(ENDED):
+            mark = parse_ended(name)
+            if mark is not None and mark[1] == record_id:
+                with suppress(ObjectAbsent):
+                    self._store.delete(name)
 
     def _then(self, record_id: str, at: datetime) -> _Then:
         """The newest version of the dossier that had been written by then, and opens."""

@@ -28,7 +28,7 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, Listed, StoredObject, check_name, check_prefix
+from sceau.objects.ports import Expunged, Kept, Listed, StoredObject, check_name, check_prefix
 
 _MARKER_NAME = "sceau-store"
 _MARKER_TEXT = b"sceau filesystem store 1\n"
@@ -183,6 +183,12 @@ class FilesystemStore:
         # Dying here leaves an empty folder, or an object that power loss may bring back: nobody was told.
         self._folders.prune(path.parent)
         self._folders.settle(path.parent)
+
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        """See `ImmutableObjects.expunge`: this store keeps nothing of what was deleted."""
+        del deleted_before, most
+        self._place(name)
+        return Expunged(0, 0)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See `ImmutableObjects.list`. Holds the entries of one folder per level in memory."""

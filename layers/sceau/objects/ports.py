@@ -48,11 +48,25 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a store keeps under one name: how many contents, and whether a deletion hides them from reading."""
+    """What a store keeps under one name: how many contents, whether a deletion hides them from reading, and how many
+    deletions are among them."""
 
     name: str
     versions: int
     hidden: bool
+    deletions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """What `expunge` did under one name: contents and deletions that it removed for good, and those that it left.
+
+    `left`: what lies behind a deletion that is too young, or was more than it was asked to remove. 0: nothing that was
+    deleted is kept there any more.
+    """
+
+    removed: int
+    left: int
 
 
 class ImmutableObjects(Protocol):
@@ -117,6 +131,18 @@ class ImmutableObjects(Protocol):
 
     def delete(self, name: str) -> None:
         """Remove the object. Raises ObjectAbsent, ObjectLocked (retention not over), ObjectStoreUnavailable."""
+
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        """Remove for good what the store kept of an object that was deleted: earlier contents, and the deletions.
+
+        Only what lies behind a deletion that the store itself dates before `deleted_before` (aware) is removed, and
+        that deletion, the oldest first; `most` of them. So what can be read is never touched, nor what it replaced
+        since it was written anew, nor what a younger deletion hides; and dying on the way brings nothing back. Call it
+        again until nothing is `left`. A store that keeps no earlier contents has nothing to do.
+
+        Raises InvalidObjectName, ObjectLocked (one that is to go is under retention; ObjectStoreUnavailable where the
+        host does not say why it refuses), ObjectStoreUnavailable: some may be removed by then.
+        """
 
 
 class ReplaceableObjects(Protocol):

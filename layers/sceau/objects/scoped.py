@@ -11,6 +11,7 @@ from enum import StrEnum
 from sceau.objects.errors import ObjectAbsent, ObjectRightDenied
 from sceau.objects.ports import (
     EarlierVersions,
+    Expunged,
     Kept,
     Listed,
     Listings,
@@ -34,6 +35,7 @@ class StoreOperation(StrEnum):
     CREATE_LOCKED = "create-locked"
     REPLACE = "replace"
     DELETE = "delete"
+    DELETE_VERSIONS = "delete-versions"  # for good, what is kept of objects that were deleted
     EXTEND_LOCK = "extend-lock"  # also: until when an object is locked
 
 
@@ -140,6 +142,11 @@ class ScopedStore:
         """See the port. Needs `delete`."""
         self._need(StoreOperation.DELETE, name)
         self._store.delete(name)
+
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        """See the port. Needs `delete-versions`, which `delete` does not include."""
+        self._need(StoreOperation.DELETE_VERSIONS, name)
+        return self._store.expunge(name, deleted_before=deleted_before, most=most)
 
     def list(self, prefix: str, *, after: str = "") -> Iterator[str]:
         """See the port. Needs `list` on every name that begins with `prefix`, from one grant."""

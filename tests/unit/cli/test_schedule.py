@@ -93,7 +93,7 @@ def test_every_function_with_a_schedule_is_found_and_built(tmp_path: Path, monke
         monkeypatch.delenv(name, raising=False)
     stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local", folder=tmp_path))
     declared = {name: spec.schedule.every for name, spec in stage.file.functions.items() if spec.schedule}
-    assert declared == {"journal": timedelta(minutes=1), "upkeep": HOUR}
+    assert declared == {"expunge": 6 * HOUR, "journal": timedelta(minutes=1), "upkeep": HOUR}
     with pytest.raises(Exception, match="SCEAU_CHALICEFILE is not set"):
         list(scheduled_functions(stage))  # built now, not an hour later: it asks for its settings
     monkeypatch.setenv("SCEAU_CHALICEFILE", str(ROOT / "chalicefile"))
@@ -102,4 +102,5 @@ def test_every_function_with_a_schedule_is_found_and_built(tmp_path: Path, monke
     FilesystemStore.create_root(tmp_path / "store")
     create_key_file(tmp_path / "keys.json", clock=lambda: datetime.now(UTC))
     built = {task.name: task.every for task in scheduled_functions(stage)}
-    assert built == {"journal": timedelta(seconds=5), "upkeep": HOUR}, "a local stage seals every few seconds"
+    seconds = timedelta(seconds=5)
+    assert built == {"expunge": 6 * HOUR, "journal": seconds, "upkeep": HOUR}, "a local stage seals every few seconds"

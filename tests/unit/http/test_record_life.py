@@ -226,6 +226,48 @@ def test_a_death_reported_in_error_is_taken_back(stand: Stand) -> None:
     assert stand.sees(HOLDER) == 1
 
 
+def with_days_to_a_death_s_closing(stand: Stand, days: int) -> Stand:
+    """The stage's setting, in place of at once."""
+    spec = stand.process.world.spec
+    rules = spec.rules.model_copy(update={"death_closing_days": days})
+    world = stand.process.world
+    world.settings = spec.model_copy(update={"rules": rules})
+    return Stand(Process(world))
+
+
+def test_a_death_may_close_the_record_some_days_later_and_nobody_reads_it_from_the_report_on(stand: Stand) -> None:
+    stand = with_days_to_a_death_s_closing(stand, 10)
+    good(life(stand, INSURER, active=False, death=True))
+    head = stand.head()
+    assert (head.status, head.closed, head.died is not None) == ("open", None, True)
+    began = stand.process.world.clock.now
+    assert days(stand) == [f"{began + 10 * DAY:%Y-%m-%d}", f"{(began + 10 * DAY).replace(year=2036):%Y-%m-%d}"]
+    for actor in ("hospital-physician", HOLDER):
+        assert stand.sees(actor) == "denied.no-record"
+    with stand.unchanged(403, "denied.state") as answers:
+        answers.append(life(stand, HOLDER, active=True))
+    stand.later(days=9)
+    assert (upkeep(stand).due.closed, stand.head().status) == (0, "open")
+    stand.later(days=1)
+    assert upkeep(stand).due.closed == 1
+    head = stand.head()
+    assert (head.status, head.closing_motive, head.died is not None) == ("closed", "death", True)
+    assert "grant" not in {one.kind for one in head.consents if one.status == "active"}
+    stand.later(days=3653)
+    assert upkeep(stand).due.deleted == 1
+
+
+def test_a_death_taken_back_before_it_closed_the_record_leaves_everything_as_it_was(stand: Stand) -> None:
+    stand = with_days_to_a_death_s_closing(stand, 10)
+    assert stand.sees("hospital-physician") == 1
+    good(life(stand, INSURER, active=False, death=True))
+    back = good(life(stand, INSURER, active=True))
+    assert (back.json()["status"], stand.head().status, stand.head().died) == ("active", "open", None)
+    assert stand.sees("hospital-physician") == 1, "what was permitted before still is"
+    stand.later(days=30)
+    assert upkeep(stand).due.closed == 0
+
+
 def test_what_the_holder_had_closed_stays_closed_after_such_an_error(stand: Stand) -> None:
     good(life(stand, HOLDER, active=False, reason="Je pars."))
     told = good(life(stand, INSURER, active=False, death=True))

@@ -10,6 +10,7 @@ import pytest
 
 from fakes.objects import Call, Fault, PolicingStore, VersionedStore, on
 from sceau.audit.errors import JournalUnavailable
+from sceau.http.expunge import expunging_of
 from sceau.http.journals import journal_of, server_identity
 from sceau.http.runtime import SwitchedOff
 from sceau.http.undoing import NothingToRestore, Undoing, Undone
@@ -18,6 +19,7 @@ from sceau.objects.errors import ObjectChanged, ObjectStoreUnavailable
 from sceau.objects.ports import EarlierVersions
 from sceau.objects.scoped import ScopedStore, StoreOperation
 from sceau.records.backup.state import BackupVersions
+from sceau.records.ended import leave_ended, parse_ended
 from sceau.records.errors import RecordDamaged
 from sceau.records.repository import dossier_name
 from unit.http.rewrap_world import document
@@ -110,6 +112,23 @@ def test_what_was_sabotaged_is_undone(world: BackupWorld, attack: str, backup: b
     assert after.head.version == done.found + 1 > before.head.version
     world.publish_more(RECORD, 20)
     world.check()
+
+
+def test_a_record_that_is_restored_is_not_expunged_any_more(world: BackupWorld) -> None:
+    """Whoever deleted it by sabotage left the mark, too; another record's stays."""
+    before = world.check()
+    at = advance(world.clock, hours=1)
+    deleted(world)
+    other = an_id(99)
+    for record in (RECORD, other):
+        leave_ended(world.memory, world.clock(), record)
+    advance(world.clock, minutes=10)
+    undo(world, at)
+    assert [parse_ended(name) for name in world.memory.list("ended/")] == [(world.clock().date(), other)]
+    advance(world.clock, days=30)
+    expunging_of(world.runtime("expunge")).run()
+    assert world.memory.list("ended/") and len(world.memory.history(DOSSIER)) > 2  # type: ignore[attr-defined]
+    assert world.check().entries.ids() == before.entries.ids()
 
 
 @pytest.mark.parametrize("attack", [garbage, emptied, deleted, documents_overwritten])

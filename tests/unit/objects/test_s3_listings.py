@@ -163,7 +163,7 @@ def test_versions_are_counted_by_name_over_pages_and_marks_hide() -> None:
     assert list(world.store.versions("records/")) == [
         Kept("records/a", 1, hidden=False),
         Kept("records/b", 2, hidden=False),
-        Kept("records/c", 1, hidden=True),
+        Kept("records/c", 1, hidden=True, deletions=1),
     ]
     assert world.sent[1].query["key-marker"] == "records/b"
     assert world.sent[1].query["version-id-marker"] == "v3"

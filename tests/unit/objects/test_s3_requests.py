@@ -219,7 +219,7 @@ def test_a_refusal_is_never_taken_for_absence(answer: Reply) -> None:
 
 def test_a_full_disk_may_have_been_written_to() -> None:
     world = make_world(*[Reply(507, "XMinioStorageFull")] * 6)
-    with pytest.raises(ObjectStoreUnavailable) as full:
+    with pytest.raises(ObjectStoreUnavailable, match="the store's disk is full") as full:
         world.store.create(DOCUMENT, BODY)
     assert full.value.maybe_written
 

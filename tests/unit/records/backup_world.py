@@ -35,6 +35,8 @@ STAGE = "local"
 class BackupWorld(RewrapWorld):
     """Everything of `RewrapWorld`, with configuration, a sealed journal, and a backup that is empty at first."""
 
+    forgets_after = timedelta(days=30)
+
     def __init__(self, folder: Path, *, documents: int = 3, memory: Callable[..., MemoryStore] = MemoryStore) -> None:
         super().__init__(folder, documents=0)
         self.memory = memory(self.clock)
@@ -73,11 +75,14 @@ class BackupWorld(RewrapWorld):
         """`sceau backup run`."""
         store = self.runtime("backup", source).store
         assert isinstance(store, ScopedStore)
-        return BackupRun(store, target or self.second, clock=self.clock, pool=Inline()).run(STAGE, whole=whole)
+        run = BackupRun(store, target or self.second, clock=self.clock, pool=Inline(), forgets_after=self.forgets_after)
+        return run.run(STAGE, whole=whole)
 
     def verify(self, *, expected: str | None = None) -> Verified:
         """`sceau backup verify`."""
-        return verify_backup(self.second, Inline(), expected=expected)
+        return verify_backup(
+            self.second, Inline(), now=self.clock(), forgets_after=self.forgets_after, expected=expected
+        )
 
     def restore(
         self, target: MemoryStore, *, at: datetime | None = None, go_on: bool = False, stage: str = STAGE

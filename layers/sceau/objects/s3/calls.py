@@ -69,6 +69,7 @@ _SENTENCES = {
     "RequestTimeTooSkewed": "the store's clock and ours differ too much",
     "AuthorizationHeaderMalformed": "the store is signed for as being in another region than it is",
     "PermanentRedirect": "a bucket of the store is in another region",
+    "InsufficientStorage": "the store's disk is full",
     "XMinioStorageFull": "the store's disk is full",
     "QuotaExceeded": "the store's quota is used up",
 }
@@ -180,9 +181,8 @@ class Calls:
             if pause >= end - self._monotonic():
                 break
             self._sleep(pause)
-        raise ObjectStoreUnavailable(
-            f"{name}: the store did not answer ({reason})", maybe_written=uncertain, reason=reason
-        )
+        sentence = _SENTENCES.get(reason, "the store did not answer")
+        raise ObjectStoreUnavailable(f"{name}: {sentence} ({reason})", maybe_written=uncertain, reason=reason)
 
     def _attempt(
         self, operation: str, parameters: dict[str, Any], seconds: float, *, uncertain: bool

@@ -22,7 +22,7 @@ from sceau.objects.errors import (
     ObjectLocked,
     ObjectStoreUnavailable,
 )
-from sceau.objects.ports import Kept, Listed, StoredObject, Version, check_name
+from sceau.objects.ports import Expunged, Kept, Listed, StoredObject, Version, check_name
 from sceau.objects.s3.answers import (
     BESIDE,
     MAY_BE_LOCKED,
@@ -35,7 +35,7 @@ from sceau.objects.s3.answers import (
 )
 from sceau.objects.s3.calls import Calls, Refused
 from sceau.objects.s3.naming import Naming, asked
-from sceau.objects.s3.versions import PAGE, entries_of, versions_by_key, written_at
+from sceau.objects.s3.versions import PAGE, behind_deletion, entries_of, versions_by_key, written_at
 from sceau.objects.scoped import covers
 
 OWN_NAMES: Final = ("records/*/documents/", "journal/events/")
@@ -240,6 +240,16 @@ class S3Store:
         for version in sorted(versions, key=lambda one: (bool(one.get("IsLatest")), one["LastModified"])):
             self._delete(name, {**place, "VersionId": version["VersionId"]})
 
+    def expunge(self, name: str, *, deleted_before: datetime, most: int) -> Expunged:
+        """See `ImmutableObjects.expunge`."""
+        place = self._naming.place(name)
+        found = entries_of(self._calls, place["Bucket"], name)
+        behind = behind_deletion(found, deleted_before)
+        going = behind[: max(most, 0)]
+        for entry in going:
+            self._delete(name, {**place, "VersionId": str(entry["VersionId"])})
+        return Expunged(len(going), len(behind_deletion(found, None)) - len(going))
+
     def locations(self, buckets: Iterable[str] | None = None) -> dict[str, str]:
         """Each bucket's own answer to where it is, in lowercase. Raises ObjectStoreUnavailable, with a sentence."""
         found = {}
@@ -307,7 +317,8 @@ class S3Store:
         for key, entries in found:
             if key.startswith(prefix) and self._naming.is_own(owner, key):
                 contents = [one for one in entries if "ETag" in one]
-                yield Kept(key, len(contents), hidden=not any(one.get("IsLatest") for one in contents))
+                hidden = not any(one.get("IsLatest") for one in contents)
+                yield Kept(key, len(contents), hidden=hidden, deletions=len(entries) - len(contents))
 
     def _delete(self, name: str, place: dict[str, str]) -> None:
         for again in (True, False):

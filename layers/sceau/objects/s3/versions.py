@@ -46,6 +46,15 @@ def _newest_first(entry: dict[str, Any]) -> tuple[bool, Any]:
     return bool(entry.get("IsLatest")), written_at(entry)
 
 
+def behind_deletion(entries: list[dict[str, Any]], before: datetime | None) -> list[dict[str, Any]]:
+    """Of one object's versions and marks, the newest first: the newest mark older than `before` (None: of any age) and
+    all that lies behind it, the oldest first."""
+    for position, entry in enumerate(entries):
+        if "ETag" not in entry and (before is None or written_at(entry) < before):
+            return entries[position:][::-1]
+    return []
+
+
 def versions_by_key(
     calls: Calls, bucket: str, prefix: str, *, after: str = "", page_size: int = PAGE
 ) -> Iterator[tuple[str, list[dict[str, Any]]]]:

@@ -16,21 +16,25 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby, islice
-from typing import Final, Protocol, TypeGuard
+from typing import Final, TypeGuard
 
 from sceau.audit.ids import EVENTS_PREFIX
 from sceau.audit.log.checkpoints import parse_checkpoint
 from sceau.audit.log.errors import NoteRefused
 from sceau.audit.log.notes import parse_note
-from sceau.audit.log.places import CHECKPOINT, DATED, LOG, PENDING, RECONCILIATION, TILES, VKEYS, parse_dated
-from sceau.audit.log.tiles import WIDTH, hashes_at, parse_path
+from sceau.audit.log.places import CHECKPOINT, DATED, PENDING, RECONCILIATION, TILES, VKEYS
+from sceau.audit.retention import clocks_agree
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
-from sceau.objects.ports import EarlierVersions, Listed, Listings, ObjectStore, StoredObject
+from sceau.objects.ports import Listed, ObjectStore, StoredObject
 from sceau.objects.scoped import covers
+from sceau.records.backup.ageing import Ageing, age_out
+from sceau.records.backup.contents import Copier, Source
 from sceau.records.backup.format import (
     MARKER,
     BackupRefused,
     Copy,
+    Erasure,
+    Line,
     RunEnd,
     encode_end,
     encode_marker,
@@ -40,13 +44,18 @@ from sceau.records.backup.format import (
     sha256_of,
 )
 from sceau.records.backup.manifests import Manifests, require_backup
+from sceau.records.backup.places import (
+    CONFIGURATION,
+    DOSSIERS,
+    DUE,
+    RECORDS,
+    has_versions,
+    is_of_log,
+    record_of,
+)
 from sceau.records.dossier import split_object
+from sceau.records.ended import ENDED, EXPUNGED
 from sceau.records.errors import RecordDamaged
-
-RECORDS: Final = "records/"
-DOSSIERS: Final = "records/*/dossier"
-CONFIGURATION: Final = "configuration/"
-DUE: Final = "due/"
 
 BATCH: Final = 256
 """Objects that are copied before a part of the manifest names them: what a run that dies copies again."""
@@ -57,19 +66,20 @@ EVENTS_AGAIN: Final = timedelta(days=2)
 _ATTEMPTS = 3
 
 
-class Source(ObjectStore, Listings, EarlierVersions, Protocol):
-    """What is copied from."""
-
-
 @dataclass(slots=True)
 class Report:
-    """What a run did. `problems`: a sentence for each object that could not be copied as it should be."""
+    """What a run did. `aged_out`: contents that it took out, of `records_aged_out`.
+
+    `problems`: a sentence for each object that could not be copied, or taken out, as it should be.
+    """
 
     run: int = 0
     looked_at: int = 0
     contents: int = 0
     bytes: int = 0
     gone: int = 0
+    aged_out: int = 0
+    records_aged_out: int = 0
     resumed: bool = False
     problems: list[str] = field(default_factory=list)
     digest: str = ""
@@ -88,7 +98,8 @@ class _Dossier:
 class BackupRun:
     """One run: `source`, with the rights of the tool `backup`, to `target`. `pool` runs what does not wait for others.
 
-    `locked_for`: every object of the backup is locked for so long, where its store can (None: it is not).
+    `forgets_after`: how long what was deleted with its record stays. `locked_for`: every object of the backup is locked
+    for so long, where its store can (None: it is not).
     """
 
     def __init__(
@@ -98,6 +109,7 @@ class BackupRun:
         *,
         clock: Callable[[], datetime],
         pool: Executor,
+        forgets_after: timedelta,
         locked_for: timedelta | None = None,
     ) -> None:
         self._source = source
@@ -105,10 +117,11 @@ class BackupRun:
         self._clock = clock
         self._pool = pool
         self._locked_for = locked_for
+        self._copier = Copier(source, target, self._lock_end, clock)
         self._tags: dict[str, str] = {}
-        self._newest: dict[str, Copy] = {}
         self._digests: list[str] = []
-        self._waiting: list[Copy] = []
+        self._waiting: list[Line] = []
+        self._ageing = Ageing(forgets_after)
         self._report = Report()
 
     def run(self, stage: str, *, whole: bool = False) -> Report:
@@ -120,8 +133,8 @@ class BackupRun:
         self._begin(stage)
         manifests = Manifests(self._target)
         since = None
-        for copy in manifests.copies():
-            self._learn(copy)
+        for line in manifests.lines():
+            self._learn(line)
         if manifests.last is not None and not whole:
             since = manifests.last.began - EVENTS_AGAIN
         report.problems += manifests.problems
@@ -129,6 +142,7 @@ class BackupRun:
         report.resumed = bool(self._digests)
         self._everything(since)
         self._flush()
+        self._age_out()
         end = RunEnd(
             report.run,
             began,
@@ -144,23 +158,46 @@ class BackupRun:
         report.seconds = round((self._clock() - began).total_seconds(), 3)
         return report
 
+    def _age_out(self) -> None:
+        """Take out what was deleted on the stage long enough ago: first the contents, then their lines are written.
+
+        If we die between, the next run does it again: what is there no more is as good as taken out.
+        """
+        now = self._clock()
+        if not clocks_agree(now, self._source.time()):
+            self._report.problems.append("our clock and the stage's differ: nothing ages out by it")
+            return
+        for aged in age_out(self._target, Manifests(self._target).lines(), self._ageing, now):
+            self._report.aged_out += len(aged.erasures)
+            self._report.records_aged_out += bool(aged.erasures)
+            self._report.problems += aged.problems
+            for erasure in aged.erasures:
+                self._learn(erasure)
+                self._waiting.append(erasure)
+            if len(self._waiting) >= BATCH:
+                self._flush()
+        self._flush()
+
     def _begin(self, stage: str) -> None:
         try:
             self._target.create(MARKER, encode_marker(stage), locked_until=self._lock_end())
         except ObjectExists:
             require_backup(self._target, stage)
 
-    def _learn(self, copy: Copy) -> None:
+    def _learn(self, copy: Line) -> None:
+        self._ageing.learn(copy)
+        if isinstance(copy, Erasure):
+            return
         if copy.sha256 is None:
             self._tags.pop(copy.name, None)
-            self._newest.pop(copy.name, None)
+            self._copier.newest.pop(copy.name, None)
             return
         self._tags[copy.name] = copy.tag
-        if _has_versions(copy.name):
-            self._newest[copy.name] = copy
+        if has_versions(copy.name):
+            self._copier.newest[copy.name] = copy
 
     def _everything(self, since: datetime | None) -> None:
-        for prefix in (CONFIGURATION, DUE, RECONCILIATION):
+        for prefix in (CONFIGURATION, DUE, ENDED, EXPUNGED, RECONCILIATION):
             self._prefix(prefix)
         self._records()
         self._log()
@@ -177,7 +214,7 @@ class BackupRun:
                 self._report.problems.append(f"{CHECKPOINT} is none: of the log, only its keys were copied")
             found = Listed(listed.name, stored.tag, listed.written_at)
             if self._is_new(found):
-                self._keep(self._copied(found, stored))
+                self._keep(self._copier.copied(found, stored))
         for name in (VKEYS, PENDING):
             self._copy_all(self._named(name))
         self._prefix(DATED, only=lambda name: is_of_log(name, size))
@@ -197,7 +234,7 @@ class BackupRun:
     def _records(self) -> None:
         gone = {name for name in self._tags if name.startswith(RECORDS)}
         waiting: list[Listed] = []
-        for _, group in groupby(self._source.entries(RECORDS), lambda one: one.name.split("/")[1]):
+        for _, group in groupby(self._source.entries(RECORDS), lambda one: record_of(one.name)):
             for one in group:
                 gone.discard(one.name)
                 self._report.looked_at += 1
@@ -222,7 +259,7 @@ class BackupRun:
                     others.append(Listed(name, "", self._clock()))  # it came after we had listed its folder
         self._copy_all(others)
         settled = [one for one in map(self._with_documents, read) if one is not None]
-        for copies in self._pool.map(lambda one: self._copied(one.listed, one.stored), settled):
+        for copies in self._pool.map(lambda one: self._copier.copied(one.listed, one.stored), settled):
             self._keep(copies)
         self._flush()
 
@@ -273,48 +310,7 @@ class BackupRun:
         return not listed.tag or self._tags.get(listed.name) != listed.tag
 
     def _copy(self, listed: Listed) -> tuple[Copy, ...] | str:
-        return self._copied(listed, None)
-
-    def _copied(self, listed: Listed, stored: StoredObject | None) -> tuple[Copy, ...] | str:
-        """The copies of an object, `stored` if it was read already; or a sentence that says why there are none."""
-        try:
-            return self._versions(listed, stored or self._source.read(listed.name))
-        except ObjectAbsent:
-            return ()  # deleted since it was listed: the next run says so
-        except ObjectStoreUnavailable as error:
-            return f"{listed.name} could not be copied: {error}"
-
-    def _versions(self, listed: Listed, stored: StoredObject) -> tuple[Copy, ...]:
-        """What is there, and before it what was there since the last run, where the source keeps that."""
-        written = listed.written_at if listed.tag == stored.tag else self._clock()
-        present = Copy(listed.name, sha256_of(stored.data), len(stored.data), stored.tag, written)
-        earlier: list[Copy] = []
-        if _has_versions(listed.name):
-            known = self._newest.get(listed.name)
-            seen = {present.sha256, known.sha256 if known else None}
-            for version in reversed(self._source.history(listed.name)):
-                if version.is_deletion or (known is not None and version.written_at < known.written - _A_SECOND):
-                    continue
-                try:
-                    data = self._source.read_version(listed.name, version.id)
-                except ObjectAbsent:
-                    continue  # its time was over meanwhile
-                copy = Copy(listed.name, sha256_of(data), len(data), "", version.written_at)
-                if copy.sha256 not in seen:
-                    seen.add(copy.sha256)
-                    self._put(copy, data)
-                    earlier.append(copy)
-        self._put(present, stored.data)
-        return *earlier, present
-
-    def _put(self, copy: Copy, data: bytes) -> None:
-        """Write a content, if it is not there. One that was damaged in the backup is written again."""
-        try:
-            self._target.create(copy.object_name, data, locked_until=self._lock_end())
-        except ObjectExists:
-            found = self._target.read(copy.object_name)
-            if sha256_of(found.data) != copy.sha256:
-                self._target.replace(copy.object_name, data, expected=found.tag)
+        return self._copier.copied(listed)
 
     def _keep(self, copies: tuple[Copy, ...] | str) -> None:
         if isinstance(copies, str):
@@ -349,22 +345,3 @@ class BackupRun:
 
     def _lock_end(self) -> datetime | None:
         return self._clock() + self._locked_for if self._locked_for else None
-
-
-def is_of_log(name: str, size: int) -> bool:
-    """Whether a log of this size has this tile, or dated checkpoint. What is malformed is copied, to be looked at."""
-    try:
-        if name.startswith(DATED):
-            return parse_dated(name)[1] <= size
-        tile = parse_path(name.removeprefix(LOG))
-    except ValueError:
-        return True
-    return tile.index * WIDTH + tile.width <= hashes_at(tile.level, size)
-
-
-_A_SECOND = timedelta(seconds=1)  # S3 dates versions to a second
-
-
-def _has_versions(name: str) -> bool:
-    """What is replaced, and of which the source may keep what it was."""
-    return covers(DOSSIERS, name) or name.startswith(CONFIGURATION)

@@ -18,7 +18,10 @@ from typing import Any, Final
 from sceau.objects.errors import InvalidObjectName
 from sceau.objects.ports import check_name
 
-FORMAT: Final = "sceau-backup/1"
+FORMAT: Final = "sceau-backup/2"
+FORMATS: Final = ("sceau-backup/1", FORMAT)
+"""What can be read. Format 2 has lines for contents that aged out; a backup that was begun under format 1 goes on."""
+
 MARKER: Final = "sceau-backup"
 RUNS: Final = "runs/"
 OBJECTS: Final = "objects/"
@@ -55,10 +58,28 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
+class Erasure:
+    """A content that was taken out of the backup, at a time (`at`): it aged out, as its record was deleted."""
+
+    name: str
+    sha256: str
+    at: datetime
+
+    @property
+    def object_name(self) -> str:
+        """Where the content was."""
+        return f"{OBJECTS}{self.name}.{self.sha256}"
+
+
+Line = Copy | Erasure
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnd:
     """The end of a run. `parts`: the digests of its parts; `before`: that of the end of the run before, if any.
 
     `began`: everything acknowledged before then is in the backup. `problems`: how many objects could not be copied.
+    `format`: that in which it was written.
     """
 
     run: int
@@ -68,6 +89,7 @@ class RunEnd:
     before: str | None
     contents: int
     problems: int
+    format: str = FORMAT
 
 
 def sha256_of(data: bytes) -> str:
@@ -101,28 +123,28 @@ def encode_marker(stage: str) -> bytes:
 def decode_marker(data: bytes) -> str:
     """The stage that a backup is of. Raises ValueError."""
     found = _object(data)
-    if found.get("format") != FORMAT or not isinstance(found.get("stage"), str):
+    if found.get("format") not in FORMATS or not isinstance(found.get("stage"), str):
         raise ValueError("not the marker of a backup of this format")
     return str(found["stage"])
 
 
-def encode_part(copies: Iterable[Copy]) -> bytes:
-    """A part of a manifest: a line of JSON for each copy, in the order in which they were made."""
-    return b"".join(_line(_of_copy(one)) for one in copies)
+def encode_part(lines: Iterable[Line]) -> bytes:
+    """A part of a manifest: a line of JSON for each copy and each erasure, in the order in which they were made."""
+    return b"".join(_line(_of_line(one)) for one in lines)
 
 
-def decode_part(data: bytes) -> tuple[Copy, ...]:
+def decode_part(data: bytes) -> tuple[Line, ...]:
     """Parse a part. Raises ValueError."""
     if data and not data.endswith(b"\n"):
         raise ValueError("a part of a manifest is cut")
-    return tuple(_copy(_object(line)) for line in data.splitlines())
+    return tuple(_parsed(_object(line)) for line in data.splitlines())
 
 
 def encode_end(end: RunEnd) -> bytes:
     """The end's bytes."""
     return _line(
         {
-            "format": FORMAT,
+            "format": end.format,
             "run": end.run,
             "began": _text(end.began),
             "ended": _text(end.ended),
@@ -138,19 +160,22 @@ def decode_end(data: bytes) -> RunEnd:
     """Parse an end. Raises ValueError."""
     found = _object(data)
     try:
-        if found["format"] != FORMAT:
+        if found["format"] not in FORMATS:
             raise ValueError("the end of a run of another format")
         numbers = [found["run"], found["contents"], found["problems"]]
         if any(type(one) is not int or one < 0 for one in numbers) or not isinstance(found["parts"], list):
             raise ValueError("an end whose numbers are none")
         before = None if found["before"] is None else _digest(found["before"])
         parts = tuple(_digest(one) for one in found["parts"])
-        return RunEnd(numbers[0], _time(found["began"]), _time(found["ended"]), parts, before, numbers[1], numbers[2])
+        times = _time(found["began"]), _time(found["ended"])
+        return RunEnd(numbers[0], *times, parts, before, numbers[1], numbers[2], found["format"])
     except (KeyError, TypeError) as error:
         raise ValueError("not the end of a run") from error
 
 
-def _of_copy(copy: Copy) -> Mapping[str, object]:
+def _of_line(copy: Line) -> Mapping[str, object]:
+    if isinstance(copy, Erasure):
+        return {"name": copy.name, "sha256": copy.sha256, "erased": _text(copy.at)}
     if copy.sha256 is None:
         return {"name": copy.name, "gone": _text(copy.written)}
     return {
@@ -162,11 +187,13 @@ def _of_copy(copy: Copy) -> Mapping[str, object]:
     }
 
 
-def _copy(found: Mapping[str, Any]) -> Copy:
+def _parsed(found: Mapping[str, Any]) -> Line:
     try:
         name = check_name(found["name"])
         if found.keys() == {"name", "gone"}:
             return Copy(name, None, 0, "", _time(found["gone"]))
+        if found.keys() == {"name", "sha256", "erased"}:
+            return Erasure(name, _digest(found["sha256"]), _time(found["erased"]))
         size, tag = found["size"], found["tag"]
         if type(size) is not int or size < 0 or not isinstance(tag, str) or len(tag) > _MOST_TAG or len(found) != 5:  # noqa: PLR2004 - the members of a line
             raise ValueError("a line of a manifest that is out of its form")

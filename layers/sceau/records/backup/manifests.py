@@ -14,6 +14,8 @@ from sceau.records.backup.format import (
     RUNS,
     BackupRefused,
     Copy,
+    Erasure,
+    Line,
     RunEnd,
     decode_end,
     decode_marker,
@@ -28,10 +30,11 @@ from sceau.records.backup.format import (
 
 @dataclass(slots=True)
 class Manifests:
-    """The runs of a backup. Go through `copies` to its end: then `last`, `open_parts` and `problems` are true.
+    """The runs of a backup. Go through `copies` to its end: then the other members are true.
 
     `last`: the newest run that ended, and `last_digest` that of its end. `open_parts`: digests of the parts of a run
     after it that has not ended: it died, or is at work. `problems`: sentences, each of which names an object.
+    `erased`: contents (name and digest) that aged out, in whichever run, also in one after `until`.
     """
 
     store: ObjectStore
@@ -40,6 +43,8 @@ class Manifests:
     open_parts: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    erased: set[tuple[str, str]] = field(default_factory=set)
+    _before: str | None = None
 
     @property
     def next_run(self) -> int:
@@ -47,12 +52,16 @@ class Manifests:
         return self.last.run + 1 if self.last else 1
 
     def copies(self, *, until: datetime | None = None, ended_only: bool = False) -> Iterator[Copy]:
-        """Every copy, in the order in which they were made.
+        """The same without erasures."""
+        return (line for line in self.lines(until=until, ended_only=ended_only) if isinstance(line, Copy))
+
+    def lines(self, *, until: datetime | None = None, ended_only: bool = False) -> Iterator[Line]:
+        """Every copy and every erasure, in the order in which they were made.
 
         `until`: of the runs that had ended by then. `ended_only`: not of a run that has not ended. Raises
         ObjectStoreUnavailable.
         """
-        expected, is_open = 1, False
+        expected, is_open, over = 1, False, False
         for run, parts in groupby(self._names(), lambda one: one[0]):
             numbers = [part for _, part in parts]
             if run != expected or is_open:
@@ -62,14 +71,18 @@ class Manifests:
             end = self._end(run) if numbers[-1] is None else None
             if end is None and numbers[-1] is None:
                 continue  # told already
-            if end is not None:
-                if until is not None and end.ended > until:
-                    return
+            over = over or (end is not None and until is not None and end.ended > until)
+            if end is not None and not over:
                 self.last, self.last_digest = end, sha256_of(encode_end(end))
                 self.digests.append(self.last_digest)
-            if end is None and ended_only:
-                continue
-            yield from self._parts(run, [number for number in numbers if number is not None], end)
+            told = not over and not (end is None and ended_only)
+            for line in self._parts(run, [number for number in numbers if number is not None], end):
+                if isinstance(line, Erasure):
+                    self.erased.add((line.name, line.sha256))
+                elif line.sha256 is not None:
+                    self.erased.discard((line.name, line.sha256))  # copied again since
+                if told:
+                    yield line
 
     def _names(self) -> Iterator[tuple[int, int | None]]:
         for name in self.store.list(RUNS):
@@ -86,13 +99,14 @@ class Manifests:
         except ValueError:
             self.problems.append(f"{name} was altered: it is no end of a run")
             return None
-        if end.run != run or end.before != self.last_digest:
+        if end.run != run or end.before != self._before:
             self.problems.append(f"{name} was altered, or one before it: it does not follow the run before")
         if encode_end(end) != data:
             self.problems.append(f"{name} was altered: it is not written as an end is")
+        self._before = sha256_of(encode_end(end))
         return end
 
-    def _parts(self, run: int, numbers: list[int], end: RunEnd | None) -> Iterator[Copy]:
+    def _parts(self, run: int, numbers: list[int], end: RunEnd | None) -> Iterator[Line]:
         wanted = list(range(1, (len(end.parts) if end else max(numbers, default=0)) + 1))
         for number in numbers:
             if number not in wanted:

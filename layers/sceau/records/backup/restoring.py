@@ -21,25 +21,28 @@ from sceau.audit.retention import lock_end
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import covers
-from sceau.records.backup.copying import CONFIGURATION, DOSSIERS, DUE, RECORDS
 from sceau.records.backup.format import BackupRefused, Copy, sha256_of
 from sceau.records.backup.manifests import Manifests, require_backup
+from sceau.records.backup.places import CONFIGURATION, DOSSIERS, DUE, RECORDS
 from sceau.records.backup.state import state_of
+from sceau.records.ended import ENDED, EXPUNGED
 
 _JOURNAL: Final = "journal/"
-_PLACES: Final = (_JOURNAL, RECORDS, DUE, CONFIGURATION)
+_PLACES: Final = (_JOURNAL, RECORDS, DUE, ENDED, EXPUNGED, CONFIGURATION)
 _STEP: Final = 1024
 
 
 @dataclass(slots=True)
 class Restored:
-    """What a restoration did. `there`: what an earlier try had restored. `findings`: what could not be, and why."""
+    """What a restoration did. `there`: what an earlier try had restored. `aged_out`: objects that were there then, of
+    records that were deleted since, and that the backup has let go. `findings`: what could not be restored, and why."""
 
     stage: str = ""
     as_of: datetime | None = None
     objects: int = 0
     bytes: int = 0
     there: int = 0
+    aged_out: int = 0
     indexed: int = 0
     findings: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -79,6 +82,10 @@ class Restoration:
             raise BackupRefused("no run of the backup had ended by then" if at else "no run of the backup has ended")
         done.as_of = manifests.last.began
         done.findings += manifests.problems
+        aged_out = [name for name, copy in state.items() if (name, copy.sha256) in manifests.erased]
+        done.aged_out = len(aged_out)
+        for name in aged_out:
+            del state[name]
         for some in _in_order(state.values()):
             self._restore(some, done)
         done.indexed = make_index(self._target).made

@@ -36,6 +36,10 @@ class BackupVersions:
         for copy in manifests.copies():
             if copy.name.startswith(prefix):
                 self._copies.setdefault(copy.name, []).append(copy)
+        self._copies = {
+            name: [one for one in copies if (name, one.sha256) not in manifests.erased]
+            for name, copies in self._copies.items()
+        }
         if manifests.problems:
             raise BackupRefused(f"the backup was altered: {manifests.problems[0]} (`sceau backup verify` says it all)")
 

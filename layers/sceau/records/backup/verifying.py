@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
 from sceau.objects.errors import ObjectAbsent, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import covers
-from sceau.records.backup.copying import DOSSIERS
-from sceau.records.backup.format import MARKER, OBJECTS, RUNS, Copy, RunEnd, sha256_of
+from sceau.records.backup.ageing import Ageing, outstaying
+from sceau.records.backup.format import MARKER, OBJECTS, RUNS, Copy, Erasure, RunEnd, sha256_of
 from sceau.records.backup.manifests import Manifests, require_backup
+from sceau.records.backup.places import DOSSIERS
 from sceau.records.backup.state import state_of
 from sceau.records.dossier import split_object
 from sceau.records.errors import RecordDamaged
@@ -35,21 +37,28 @@ class Verified:
     findings: list[str] = field(default_factory=list)
 
 
-def verify_backup(store: ObjectStore, pool: Executor, *, expected: str | None = None) -> Verified:
+def verify_backup(
+    store: ObjectStore, pool: Executor, *, now: datetime, forgets_after: timedelta, expected: str | None = None
+) -> Verified:
     """Read everything and compare it. `expected`: the digest of a run's end, kept elsewhere: it must be in the chain.
 
-    Raises BackupRefused when there is no backup; ObjectStoreUnavailable.
+    `forgets_after`: how long what was deleted with its record may stay (`ageing`); more than some days longer, it is
+    overdue. Raises BackupRefused when there is no backup; ObjectStoreUnavailable.
     """
     found = Verified(require_backup(store))
     manifests = Manifests(store)
-    copies = list(manifests.copies())
+    ageing, lines = Ageing(forgets_after), list(manifests.lines())
+    for line in lines:
+        ageing.learn(line)
+    copies = [line for line in lines if isinstance(line, Copy)]
     found.findings += manifests.problems
     found.last, found.digest = manifests.last, manifests.last_digest
     if expected is not None and expected not in manifests.digests:
         found.findings.append(f"no run ended with the digest {expected}: runs were taken away, or are others")
     state = state_of(copies)
     found.present = len(state)
-    wanted = {copy.object_name: copy for copy in copies if copy.sha256 is not None}
+    kept = (copy for copy in copies if copy.sha256 is not None and (copy.name, copy.sha256) not in manifests.erased)
+    wanted = {copy.object_name: copy for copy in kept}
     names = iter(wanted.values())
     while some := list(islice(names, _STEP)):
         for copy, data in zip(some, pool.map(lambda one: _read(store, one), some), strict=True):
@@ -60,7 +69,12 @@ def verify_backup(store: ObjectStore, pool: Executor, *, expected: str | None = 
             found.bytes += copy.size
             if covers(DOSSIERS, copy.name) and state.get(copy.name) is copy:
                 found.findings += _unlisted(copy, data, state)
-    found.stray = sum(name not in wanted for name in store.list(OBJECTS))
+    aged_out = {Erasure(name, sha256, now).object_name for name, sha256 in manifests.erased}
+    for name in store.list(OBJECTS):
+        found.stray += name not in wanted and name not in aged_out
+        if name in aged_out:
+            found.findings.append(f"{name} aged out, and is there again")
+    found.findings += outstaying(lines, ageing, now)
     found.findings += [
         f"{name} is nothing of a backup"
         for name in store.list("")
