@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from iac.derive.deployment import Deployment
-from iac.policies.requests import FORBIDDEN, KEPT, Call, calls
+from iac.policies.requests import FORBIDDEN, KEPT, Call, calls, one_name
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau.objects.scoped import StoreGrant, StoreOperation
@@ -45,6 +45,10 @@ OBJECTS: Final[Mapping[str, str]] = {
 
 LOCATE: Final = "locate"
 """Every role may ask the buckets that it reaches where they are: it does at each start."""
+
+
+ASK: Final = "ask whether it is there"
+"""On AWS, where a read does not say so: by a listing of that one name. Goes with read, and with list."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -112,7 +116,19 @@ def expected(deployment: Deployment) -> frozenset[Cell]:
     for cell in granted(deployment):
         for table in (IMPLIED, IMPLIED_ON.get(deployment.host, {})):
             found |= {Cell(cell.role, cell.what, other) for other in table.get(cell.operation, ())}
+    if deployment.host == "aws":
+        found |= set(_asked(deployment))
     return frozenset(cell for cell in found if (cell.what, cell.operation) != ("pseudonym", "replace"))
+
+
+def _asked(deployment: Deployment) -> Iterator[Cell]:
+    """Who may ask whether an object is there. A document always is: its name comes from a dossier."""
+    for role, rights in deployment.roles.items():
+        grants = [StoreGrant.parse(pattern, operations) for pattern, operations in rights.store.items()]
+        for kind, name in OBJECTS.items():
+            held = {operation for grant in grants if grant.covers(name) for operation in grant.operations}
+            if StoreOperation.LIST in held or (StoreOperation.READ in held and kind != "document"):
+                yield Cell(role, kind, ASK)
 
 
 def _operations(name: str) -> Iterator[StoreOperation]:
@@ -134,6 +150,8 @@ def _allowed(deployment: Deployment, access: Access) -> Iterator[Cell]:
                 wanted = calls(operation, subject, deployment.retention_days)
                 if all(access.object(role, call, bucket, subject) for call in wanted):
                     yield Cell(role, kind, operation.value)
+            if deployment.host == "aws" and access.object(role, one_name(name), bucket, name):
+                yield Cell(role, kind, ASK)
             for told, call in FORBIDDEN:
                 if access.object(role, call, bucket, name):
                     yield Cell(role, kind, told)

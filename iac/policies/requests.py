@@ -52,6 +52,11 @@ def calls(operation: StoreOperation, name: str, retention_days: int) -> tuple[Ca
             return (_call("s3:PutObjectRetention", **lock),)
 
 
+def one_name(name: str) -> Call:
+    """A listing of one whole name: whether it is there."""
+    return Call("s3:ListBucket", (("s3:max-keys", "1"), ("s3:prefix", name)), on_bucket=True)
+
+
 FORBIDDEN: tuple[tuple[str, Call], ...] = (
     ("overwrites without having read", _call("s3:PutObject")),
     ("goes around a governance lock", _call("s3:BypassGovernanceRetention")),

@@ -16,7 +16,7 @@ from fixtures import hosted
 from iac.controls.aws_rights import Asked, by_account
 from iac.derive.keys import PURPOSES
 from iac.policies.aws import AwsAccess, Surroundings
-from iac.policies.cells import OBJECTS, allowed, expected, granted
+from iac.policies.cells import ASK, OBJECTS, allowed, expected, granted
 from iac.policies.requests import FORBIDDEN, Call, calls
 from sceau.keys.ports import SIGNING_KEYS, KeyName
 from sceau.keys.scoped import KeyOperation
@@ -53,8 +53,51 @@ def test_a_role_can_do_what_the_chalicefile_grants_and_nothing_else(role: str, a
 def test_what_the_host_gives_beyond_the_chalicefile_loses_nothing() -> None:
     beyond = {(cell.what, cell.operation) for cell in expected(DEPLOYMENT) - granted(DEPLOYMENT)}
     kinds = {operation for _, operation in beyond}
-    assert kinds == {"create", "extend-lock"}
+    assert kinds == {"create", "extend-lock", ASK}
     assert ("event", "create") not in beyond, "an event is created under lock, or not at all"
+
+
+def listing(prefix: str | None, most: int | None = 1) -> Call:
+    given = {"s3:prefix": prefix, "s3:max-keys": None if most is None else str(most)}
+    context = tuple(sorted((key, value) for key, value in given.items() if value is not None))
+    return Call("s3:ListBucket", context, on_bucket=True)
+
+
+def listed_in(role: str, name: str) -> bool:
+    return any(
+        "list" in operations and name.startswith(pattern)
+        for pattern, operations in DEPLOYMENT.roles[role].store.items()
+    )
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_what_a_function_reads_and_may_be_absent_it_can_ask_for_by_its_whole_name_and_by_no_less(
+    role: str, access: AwsAccess
+) -> None:
+    """S3 answers 403 for what is absent to whoever may not list: the adapter asks for a listing of that one name."""
+    readable = {cell.what for cell in granted(DEPLOYMENT) if (cell.role, cell.operation) == (role, "read")}
+    tried = 0
+    for kind, name in OBJECTS.items():
+        bucket = DEPLOYMENT.buckets.of_name(name)
+        if kind == "document" or listed_in(role, name):
+            continue  # a document's name is a dossier's, so it is there
+        tried += 1
+        assert access.allows(role, listing(name), bucket, name, INSIDE) == (kind in readable), kind
+        assert not access.allows(role, listing(name, 2), bucket, name, INSIDE), "one name at a time"
+        assert not access.allows(role, listing(name, None), bucket, name, INSIDE)
+        parts = name.split("/")
+        for above in (None, "", *("/".join(parts[:count]) + "/" for count in range(1, len(parts)))):
+            if not (above and listed_in(role, above)):
+                assert not access.allows(role, listing(above), bucket, name, INSIDE), f"the names below {above!r}"
+    assert tried
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+@pytest.mark.parametrize("beginning", ["r", "records", "records/a", f"records/{'a' * 26}", f"records/{'a' * 26}/d"])
+def test_no_function_finds_a_record_by_the_beginning_of_its_name(role: str, beginning: str, access: AwsAccess) -> None:
+    may = listed_in(role, "records/x")
+    bucket = DEPLOYMENT.buckets.of_name("records/x")
+    assert access.allows(role, listing(beginning), bucket, "", INSIDE) == (may and beginning.startswith("records/"))
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -177,7 +177,8 @@ def test_a_longer_lock_that_lost_against_a_still_longer_one_is_said_to_be_locked
 )
 def test_a_refusal_is_a_sentence_and_changed_nothing(status: int, code: str, sentence: str) -> None:
     for act in ("create", "read", "replace", "list", "written_at", "versions"):
-        world = make_world(Reply(status, code))
+        asked_again = (act, code) == ("read", "AccessDenied")  # by a listing of that name: is it absent?
+        world = make_world(*[Reply(status, code)] * (1 + asked_again))
         with pytest.raises(ObjectStoreUnavailable, match=sentence) as refused:
             match act:
                 case "create":
@@ -191,7 +192,29 @@ def test_a_refusal_is_a_sentence_and_changed_nothing(status: int, code: str, sen
         assert not refused.value.maybe_written
         assert refused.value.reason == code
         assert "secret" not in str(refused.value)
-        assert len(world.sent) == 1
+        assert len(world.sent) == 1 + asked_again
+
+
+def page(*keys: str) -> Reply:
+    contents = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in keys)
+    return Reply(body=f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>".encode())
+
+
+@pytest.mark.parametrize("answer", [page(), page(f"{DOSSIER}-of-another")], ids=["nothing", "a longer name"])
+def test_a_read_that_is_refused_is_of_what_is_absent_only_if_a_listing_of_that_name_says_so(answer: Reply) -> None:
+    """AWS refuses to read what is absent, as it refuses what is forbidden, to whoever may not list."""
+    world = make_world(DENIED, answer)
+    with pytest.raises(ObjectAbsent):
+        world.store.read(DOSSIER)
+    asked = world.sent[1]
+    assert {name: asked.query[name] for name in ("prefix", "max-keys")} == {"prefix": DOSSIER, "max-keys": "1"}
+
+
+@pytest.mark.parametrize("answer", [page(DOSSIER), DENIED, Reply(404, "NoSuchBucket")], ids=["it", "no", "no bucket"])
+def test_a_refusal_is_never_taken_for_absence(answer: Reply) -> None:
+    world = make_world(DENIED, answer)
+    with pytest.raises(ObjectStoreUnavailable, match="refuses what this function must be allowed to do"):
+        world.store.read(DOSSIER)
 
 
 def test_a_full_disk_may_have_been_written_to() -> None:

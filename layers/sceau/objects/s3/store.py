@@ -103,6 +103,8 @@ class S3Store:
         try:
             answer = self._calls.read("get_object", name, **self._naming.place(name))
         except Refused as refused:
+            if refused.code == "AccessDenied" and self._is_known_absent(name):
+                raise ObjectAbsent(name) from None
             raise self._unexpected(name, refused) from None
         return StoredObject(answer["Body"], tag_of(answer))
 
@@ -332,6 +334,19 @@ class S3Store:
                     continue  # it was locked when we asked, and is not any more
                 raise self._unexpected(name, refused) from None
             return
+
+    def _is_known_absent(self, name: str) -> bool:
+        """Whether a listing of this one name says that it is not there.
+
+        AWS refuses to read what is absent, in the words of a missing right, to whoever may not list. Absence is never
+        taken from a refusal: a store that does not let us list this name, or shows it, has refused.
+        """
+        bucket = self._naming.place(name)["Bucket"]
+        try:
+            answer = self._calls.read("list_objects_v2", name, Bucket=bucket, Prefix=name, MaxKeys=1)
+        except (Refused, ObjectStoreUnavailable):
+            return False
+        return all(found["Key"] != name for found in answer.get("Contents", ()))
 
     @staticmethod
     def _unexpected(name: str, refused: Refused) -> ObjectAbsent | InvalidObjectName | ObjectStoreUnavailable:
