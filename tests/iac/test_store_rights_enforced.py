@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError
 
 from fixtures import hosted, store_with_users as users
 from iac.derive.deployment import Deployment
-from iac.policies.cells import OBJECTS, expected, folder
+from iac.policies.cells import ASK, OBJECTS, expected, folder
 from iac.policies.requests import KEPT
 
 pytestmark = pytest.mark.slow
@@ -57,6 +57,8 @@ def granted(deployment: Deployment, role: str) -> set[tuple[str, str]]:
     for cell in expected(deployment):
         if cell.role != role or cell.what.startswith(("key ", "bucket ")):
             continue
+        if cell.operation == ASK:
+            continue  # a condition on the listed name, which versitygw knows none of: tests/iac/test_aws_rights.py
         match cell.operation:
             case "read":
                 calls = ["read"]
