@@ -10,7 +10,7 @@ from iac.packaging.errors import BuildError
 from iac.packaging.tree import File, Tree
 
 _KINDS: Final = frozenset({".py", ".tsv", ".dictionary"})
-_IN_THE_CONTAINER: Final = ("cli/__init__.py", "cli/schedule.py", "cli/serve.py", "cli/container")
+_IN_THE_CONTAINER: Final = ("cli/__init__.py", "cli/schedule.py", "cli/serve.py", "cli/signals.py", "cli/container")
 """Of the command's room, what the image runs. The rest of it makes local stages, and plays every actor."""
 
 

@@ -132,7 +132,7 @@ def test_what_is_for_developing_stays_at_home() -> None:
     layer, image = (sources.layer_sources(ROOT, container=container) for container in (False, True))
     assert not [path for path in layer if path.startswith("sceau/cli")]
     commands = sorted({path.split("/")[2] for path in image if path.startswith("sceau/cli/")})
-    assert commands == ["__init__.py", "container", "schedule.py", "serve.py"]
+    assert commands == ["__init__.py", "container", "schedule.py", "serve.py", "signals.py"]
     assert {"sceau/stage.py", "sceau_schemas/deployment.py", "sceau/fhir/tables/J07.tsv"} <= set(layer)
 
 
