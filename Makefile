@@ -83,8 +83,8 @@ mutants: $(VENV)/.mutants ## change the rules of access in small ways and see wh
 bench: $(VENV)/.dev ## measure, print a table, write build/bench.json; STAGE=s3 on an S3 server
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run
 
-bench-large: $(VENV)/.dev ## seal onto a log of 1,000,000 entries
-	@$(BIN)/python -m benchmarks.run log-large
+bench-large: $(VENV)/.dev ## seal onto a log of 1,000,000 entries; a patient's traces among 1,000,000 events
+	@$(BIN)/python -m benchmarks.run log-large traces-large
 
 bench-backup: $(VENV)/.dev ## measure backup and restoration of 10,000 documents: minutes, 2 GB of disk
 	@SCEAU_BENCH_STAGE=$(STAGE) $(BIN)/python -m benchmarks.run backup

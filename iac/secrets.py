@@ -8,13 +8,14 @@ on AWS they have roles, on Scaleway `sceau stage prepare` makes their keys, and 
 
 from __future__ import annotations
 
-import configparser
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from botocore.configloader import raw_config_parse
+from botocore.exceptions import ConfigNotFound, ConfigParseError
 from cryptography.x509 import load_pem_x509_certificates
 from pydantic import BaseModel
 
@@ -147,12 +148,11 @@ def _aws_profile(environ: Mapping[str, str], name: str) -> bool:
         ("AWS_SHARED_CREDENTIALS_FILE", home / "credentials", name),
         ("AWS_CONFIG_FILE", home / "config", name if name == "default" else f"profile {name}"),
     ):
-        read = configparser.RawConfigParser()
         try:
-            read.read(environ.get(variable) or usual)
-        except (configparser.Error, UnicodeDecodeError):
+            read = raw_config_parse(str(environ.get(variable) or usual))
+        except (ConfigNotFound, ConfigParseError):
             continue  # its text is nobody's business, and it gives nothing
-        if read.has_section(section) and any(read.has_option(section, one) for one in _GIVING):
+        if any(one in read.get(section, {}) for one in _GIVING):
             return True
     return False
 
@@ -267,6 +267,6 @@ def _files(stage: str, spec: StageSpec, where: str, part: BaseModel) -> Iterator
 
 def refuse(found: Iterator[str], error: Callable[[str], Exception]) -> None:
     """Raise the first sentence as this error."""
-    first: Any = next(found, None)
+    first = next(found, None)
     if first is not None:
         raise error(first)

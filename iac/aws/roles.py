@@ -91,7 +91,7 @@ def _absence(names: Names, role: str) -> Iterator[Json]:
 
 
 def _statements(names: Names, role: str, *, is_function: bool) -> Iterator[Json]:
-    own = [one for one in names.deployment.store_rights() if one.role == role]
+    own = [one for one in names.deployment.store_rights if one.role == role]
     for index, one in enumerate(own):
         yield statement_of(names, one, index)
     yield from _absence(names, role)

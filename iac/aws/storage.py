@@ -108,7 +108,7 @@ def _statements(names: Names, bucket: str, administrator: str) -> Iterator[Json]
     yield from _versions_stay(names, arn, own)
     yield from _conditional(arn, own)
     if deployment.lock_days(bucket) is not None:
-        for index, one in enumerate(one for one in deployment.store_rights() if one.bucket == bucket):
+        for index, one in enumerate(one for one in deployment.store_rights if one.bucket == bucket):
             yield {
                 **statement_of(names, one, index),
                 "Principal": {"AWS": f"arn:aws:iam::{names.settings.account}:root"},

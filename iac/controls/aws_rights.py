@@ -177,7 +177,7 @@ def _removes_beyond(statement: Json, role: str, deployment: Deployment) -> bool:
         return False
     own = {
         f"arn:aws:s3:::{one.bucket}/{name}"
-        for one in deployment.store_rights()
+        for one in deployment.store_rights
         if one.role == role and REMOVES.action in one.actions
         for name in one.names
     }

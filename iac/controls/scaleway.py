@@ -236,7 +236,7 @@ def _removable(resources: Resources, deployment: Deployment) -> set[tuple[str, s
     }
     return {
         (applications.get(one.role, ""), f"{one.bucket}/{name}")
-        for one in deployment.store_rights()
+        for one in deployment.store_rights
         if REMOVES.action in one.actions
         for name in one.names
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from iac.derive.keys import KeyRight, key_rights
 from iac.derive.stores import Buckets, DerivationError, StoreStatement, needed, store_statements
@@ -39,7 +40,7 @@ class Function:
     rate: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: it keeps what it was asked for
 class Deployment:
     """Everything that a host's infrastructure follows from, its own settings aside."""
 
@@ -74,6 +75,7 @@ class Deployment:
             for statement in store_statements(role, rights.store, self.buckets)
         )
 
+    @cached_property
     def store_rights(self) -> tuple[StoreStatement, ...]:
         """The same, without what another statement of the role says already: what a host's policies allow."""
         return needed(self.store_statements())

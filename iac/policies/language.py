@@ -43,14 +43,16 @@ def like(pattern: str, value: str, *, ignore_case: bool = False) -> bool:
 
 def many(value: Any) -> tuple[str, ...]:
     """A policy's value as a tuple: one text, or a list of them."""
+    return tuple(map(_text, value)) if isinstance(value, list) else (_text(value),)
+
+
+def _text(value: Any) -> str:
     if isinstance(value, str):
-        return (value,)
+        return value
     if isinstance(value, bool):
-        return (str(value).lower(),)
+        return str(value).lower()
     if isinstance(value, int):
-        return (str(value),)
-    if isinstance(value, list) and all(isinstance(one, str | bool | int) for one in value):
-        return tuple(many(one)[0] for one in value)
+        return str(value)
     raise PolicyNotUnderstood(f"a value that is neither a text nor a list of texts: {value!r}")
 
 

@@ -63,7 +63,7 @@ def variables(deployment: Deployment, settings: ScalewayInfrastructure, digest: 
         "domains": list(deployment.hosts),
         "buckets": {bucket: _bucket(deployment, bucket) for bucket in deployment.buckets.names},
         "keys": {key.value: _key(is_signing(key), settings.key_rotation_days) for key in deployment.keys},
-        "roles": {role: _role(deployment, role, deployment.store_rights()) for role in deployment.roles},
+        "roles": {role: _role(deployment, role, deployment.store_rights) for role in deployment.roles},
         "conditional": {bucket: _conditional(statements, bucket) for bucket in deployment.buckets.names},
         "functions": {one.name: _function(deployment, one) for one in deployment.functions},
         "keys_variable": deployment.keys_variable,

@@ -24,8 +24,8 @@ from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import ScopedStore, parse_grants
 from sceau_schemas import soil
 from sceau_schemas.deployment import Chalicefile, ChalicefileError, Rights, StageSpec, read_chalicefile
-from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, Pkcs11KeysSpec, ScalewayKeysSpec
-from sceau_schemas.overlay import overlaid, settings_in
+from sceau_schemas.key_services import AwsKmsKeysSpec, CustodyKeysSpec, Pkcs11KeysSpec, ScalewayKeysSpec, unlisted
+from sceau_schemas.overlay import keys_variable, overlaid, settings_in
 from sceau_schemas.stores import FilesystemBackupSpec, S3Place, S3StoreSpec
 
 if TYPE_CHECKING:
@@ -243,9 +243,10 @@ def _scaleway(stage: Stage, spec: ScalewayKeysSpec) -> KeyService:
 
 def _listed(stage: Stage, keys: Mapping[Any, tuple[KeyIdT, ...]] | None) -> dict[KeyName, tuple[KeyIdT, ...]]:
     if keys is None:
+        (called,) = unlisted(stage.spec.key_service)  # of the two services of custody, one at most
         raise SettingsError(
             f"stage {stage.name}: its infrastructure makes its keys, and nobody tells which they are: "
-            "SCEAU_STAGE__KEY_SERVICE__KEYS is not set"
+            f"{keys_variable(called)} is not set"
         )
     return {KeyName(name): ids for name, ids in keys.items()}
 

@@ -42,6 +42,8 @@ _HOST_NAME = r"^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$"
 _FRENCH_ADDRESS = re.compile(r"\S.*\b(?:0[1-9]|[1-8][0-9]|9[0-8])[0-9]{3} +\S", re.DOTALL)
 _UNITS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 _FRONT_WAITS_SECONDS = 29
+_OWN_KEYS = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}
+"""The key service of a public host, whose keys the stage's own infrastructure can make."""
 _PATTERN = r"^(?:(?:\*|[a-z0-9-]+)/)*(?:\*|[a-z0-9-]+)?$"  # anchored: pydantic searches, it does not match
 # As a client's proof names it (identity.dpop): lowercase, and 443 is not said. Anything else would never be equal.
 _ORIGIN = re.compile(r"https://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(?!443$)[1-9][0-9]{0,4})?")
@@ -269,14 +271,14 @@ class StageSpec(_Strict):
     @model_validator(mode="after")
     def _keys_where_the_stage_is(self) -> Self:
         for _, one in services_of(self.key_service):
-            own = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}.get(self.host)
+            own = _OWN_KEYS.get(self.host)
             if own is not None and isinstance(one, own) and one.region != self.region:
                 raise ValueError(f"key_service: its region {one.region} is not the stage's, {self.region}")
         return self
 
     @model_validator(mode="after")
     def _keys_are_known(self) -> Self:
-        own = {"aws": AwsKmsKeysSpec, "scaleway": ScalewayKeysSpec}.get(self.host)
+        own = _OWN_KEYS.get(self.host)
         services = dict(services_of(self.key_service))
         for called in unlisted(self.key_service):
             made_here = self.infrastructure is not None and own is not None and isinstance(services[called], own)

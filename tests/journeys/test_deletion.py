@@ -15,11 +15,10 @@ from typing import Any, cast
 
 import pytest
 
-from fixtures.service import LiveStage, live_stage
+from fixtures.service import LiveStage, played_stage
 from journeys.test_loss_of_a_store import FHIR, seen, traces
 from sceau.cli import bodies
-from sceau.cli.documents import DOMINIQUE, JourneyDocuments
-from sceau.cli.journey import Journey
+from sceau.cli.documents import DOMINIQUE
 from sceau.http.expunge import expunging_of
 from sceau.http.runtime import Runtime
 from sceau.http.upkeep import upkeep_of
@@ -43,8 +42,7 @@ A_DAY = timedelta(days=1)
     ],
 )
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStage]:
-    with live_stage(tmp_path_factory.mktemp("deletion") / "stage", request.param) as stage:
-        Journey(stage.service, JourneyDocuments(None), stage.restart, lambda _: None).play()
+    with played_stage(tmp_path_factory.mktemp("deletion") / "stage", request.param) as stage:
         yield stage
 
 

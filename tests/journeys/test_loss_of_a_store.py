@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from fixtures.service import LiveStage, live_stage
-from sceau.cli.documents import DOMINIQUE, JourneyDocuments
-from sceau.cli.journey import Journey
+from fixtures.service import LiveStage, played_stage
+from sceau.cli.documents import DOMINIQUE
 from sceau.cli.main import main
 from sceau.objects.errors import ObjectAbsent
 from sceau.objects.ports import ObjectStore
@@ -36,8 +35,7 @@ Command = Callable[..., int]
 )
 def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStage]:
     """A stage with what the journey left there."""
-    with live_stage(tmp_path_factory.mktemp("backup") / "stage", request.param) as stage:
-        Journey(stage.service, JourneyDocuments(None), stage.restart, lambda _: None).play()
+    with played_stage(tmp_path_factory.mktemp("backup") / "stage", request.param) as stage:
         yield stage
 
 

@@ -20,9 +20,7 @@ def heed_signals() -> None:
     one: a granian worker, which waits for an event that a handler sets, would go on serving. So a thread of ours hears
     of each signal (`signal.set_wakeup_fd`), and interrupts whatever the main one waits for, for some seconds.
     """
-    if not hasattr(signal, "pthread_kill"):
-        return
-    main = threading.main_thread().ident
+    main = threading.get_ident()
     signal.signal(signal.SIGURG, lambda *_: None)  # a handler, if an empty one: without it nothing is interrupted
     heard, told = os.pipe()
     os.set_blocking(told, False)
@@ -32,8 +30,8 @@ def heed_signals() -> None:
         while numbers := os.read(heard, 64):
             if set(numbers) == {signal.SIGURG}:
                 continue  # our own
-            for _ in range(_POKES):
-                signal.pthread_kill(main or 0, signal.SIGURG)
+            for _ in range(_POKES):  # again and again: the main thread may not have begun to wait yet
+                signal.pthread_kill(main, signal.SIGURG)
                 time.sleep(_APART_SECONDS)
 
     threading.Thread(target=poke, name="signals", daemon=True).start()
