@@ -6,6 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +89,30 @@ def test_who_lists_the_keys_is_told_nothing_else() -> None:
     assert hosted.deployment(hosted.SCALEWAY).keys_variable == "SCEAU_STAGE__KEY_SERVICE__KEYS"
 
 
-def test_the_host_s_half_of_custody_is_told_as_that_half() -> None:
+def in_custody() -> dict[str, Any]:
+    """The chalicefile with keys in custody: one half made by the stage's infrastructure, the other one listed."""
     data = hosted.data()
     second = {"adapter": "scaleway", "region": "fr-par", "keys": LISTED}
     own = data["stages"][hosted.SCALEWAY]["key_service"]
     data["stages"][hosted.SCALEWAY]["key_service"] = {"adapter": "custody", "first": own, "second": second}
-    variable = hosted.deployment(hosted.SCALEWAY, parse_chalicefile(data)).keys_variable
+    return data
+
+
+def test_the_host_s_half_of_custody_is_told_as_that_half() -> None:
+    variable = hosted.deployment(hosted.SCALEWAY, parse_chalicefile(in_custody())).keys_variable
     assert variable == "SCEAU_STAGE__KEY_SERVICE__FIRST__KEYS"
 
 
 def test_a_process_that_is_not_told_does_not_start(tmp_path: Path) -> None:
     stage = stage_of({"SCEAU_STAGE": hosted.AWS}, tmp_path)
     with pytest.raises(SettingsError, match="nobody tells which they are: SCEAU_STAGE__KEY_SERVICE__KEYS is not set"):
+        stage.keys()
+
+
+def test_a_process_of_a_stage_in_custody_says_which_half_it_is_not_told(tmp_path: Path) -> None:
+    spec = parse_chalicefile(in_custody()).stages[hosted.SCALEWAY]
+    stage = replace(stage_of({"SCEAU_STAGE": hosted.SCALEWAY}, tmp_path), spec=spec)
+    with pytest.raises(SettingsError, match="SCEAU_STAGE__KEY_SERVICE__FIRST__KEYS is not set"):
         stage.keys()
 
 
