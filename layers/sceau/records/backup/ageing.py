@@ -17,7 +17,7 @@ from typing import Final
 from sceau.objects.errors import ObjectAbsent, ObjectLocked, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import covers
-from sceau.records.backup.format import OBJECTS, Erasure, Line
+from sceau.records.backup.format import OBJECTS, Erasure, Line, content_name
 from sceau.records.backup.places import DOCUMENTS, DOSSIERS, RECORDS, record_of
 from sceau.records.ended import ENDED, parse_ended
 
@@ -176,14 +176,14 @@ def _take_out(
 ) -> AgedOut:
     aged, kept = AgedOut(), set[str]()
     for name, one in sorted(contents.items()):
-        kept |= {Erasure(name, sha256, now).object_name for sha256 in one.open}
+        kept |= {content_name(name, sha256) for sha256 in one.open}
         for sha256, (written, gone) in sorted(one.gone.items()):
-            erasure = Erasure(name, sha256, now)
+            content = content_name(name, sha256)
             over = ageing.is_over(record_id, written, gone, now)
-            if over and _removed(target, erasure.object_name, aged.problems):
-                aged.erasures.append(erasure)
+            if over and _removed(target, content, aged.problems):
+                aged.erasures.append(Erasure(name, sha256, now))
             else:
-                kept.add(erasure.object_name)
+                kept.add(content)
     if aged.erasures and not aged.problems:
         _sweep_unnamed(target, record_id, kept, ageing, now, aged.problems)
     return aged

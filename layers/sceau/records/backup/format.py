@@ -54,7 +54,7 @@ class Copy:
         """Where the content is in the backup. ValueError for a deletion."""
         if self.sha256 is None:
             raise ValueError("a deletion has no content")
-        return f"{OBJECTS}{self.name}.{self.sha256}"
+        return content_name(self.name, self.sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +64,6 @@ class Erasure:
     name: str
     sha256: str
     at: datetime
-
-    @property
-    def object_name(self) -> str:
-        """Where the content was."""
-        return f"{OBJECTS}{self.name}.{self.sha256}"
 
 
 Line = Copy | Erasure
@@ -90,6 +85,11 @@ class RunEnd:
     contents: int
     problems: int
     format: str = FORMAT
+
+
+def content_name(name: str, sha256: str) -> str:
+    """Where a content of an object is in the backup, by its digest."""
+    return f"{OBJECTS}{name}.{sha256}"
 
 
 def sha256_of(data: bytes) -> str:

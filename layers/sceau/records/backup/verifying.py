@@ -12,7 +12,7 @@ from sceau.objects.errors import ObjectAbsent, ObjectStoreUnavailable
 from sceau.objects.ports import ObjectStore
 from sceau.objects.scoped import covers
 from sceau.records.backup.ageing import Ageing, outstaying
-from sceau.records.backup.format import MARKER, OBJECTS, RUNS, Copy, Erasure, RunEnd, sha256_of
+from sceau.records.backup.format import MARKER, OBJECTS, RUNS, Copy, RunEnd, content_name, sha256_of
 from sceau.records.backup.manifests import Manifests, require_backup
 from sceau.records.backup.places import DOSSIERS
 from sceau.records.backup.state import state_of
@@ -69,7 +69,7 @@ def verify_backup(
             found.bytes += copy.size
             if covers(DOSSIERS, copy.name) and state.get(copy.name) is copy:
                 found.findings += _unlisted(copy, data, state)
-    aged_out = {Erasure(name, sha256, now).object_name for name, sha256 in manifests.erased}
+    aged_out = {content_name(name, sha256) for name, sha256 in manifests.erased}
     for name in store.list(OBJECTS):
         found.stray += name not in wanted and name not in aged_out
         if name in aged_out:
