@@ -168,9 +168,10 @@ def test_an_expired_token(site: Site, tmp_path: Path) -> None:
         return given.model_copy(update={"chalicefile": chalicefile, "origin": origin})
 
     with second_process(site, tmp_path, short) as origin:
-        holder = Site(site.live, origin).software("laboratory", "system/DocumentReference.crs")
+        client = Site(site.live, origin).client("laboratory")
+        holder = client.token(client.form(scope="system/DocumentReference.crs"))
         path = "/fhir/DocumentReference?identifier=x&patient=Patient/x"
-        answer = until(lambda: holder.get(path), lambda found: found.status == 401, 3)
+        answer = until(lambda: holder.get(path), lambda found: found.status == 401, 10)
         refused_call(answer, 401, error="invalid_token")
         assert "expired" in answer.headers["WWW-Authenticate"]
         # The first process does not take it either: it is of another issuer.

@@ -231,6 +231,17 @@ def test_a_name_beside_another_is_said_to_be_invalid() -> None:
             world.store.create(DOCUMENT, BODY)
 
 
+def test_a_folder_that_another_is_deleting_is_asked_for_again() -> None:
+    """versitygw says so while the last object of the new one's folder is deleted."""
+    passing = Reply(409, "ExistingObjectIsDirectory")
+    world = make_world(passing, passing, written())
+    world.store.create(DOCUMENT, BODY)
+    assert len(world.sent) == 3
+    world = make_world(*[passing] * 6)
+    with pytest.raises(InvalidObjectName):
+        world.store.create(DOCUMENT, BODY)
+
+
 def test_an_absent_object_is_absent_and_a_missing_bucket_is_not() -> None:
     world = make_world(ABSENT, Reply(404, "NoSuchBucket"))
     with pytest.raises(ObjectAbsent):

@@ -53,6 +53,9 @@ _attempt_seconds: ContextVar[float] = ContextVar("attempt_seconds", default=ATTE
 _SERVER_ERROR = 500
 _BUSY_NOT_DONE = frozenset({"ConditionalRequestConflict", "OperationAborted", "RequestTimeout"})
 """Refused for now, with nothing done: another write of the same name is under way, or our body came too slowly."""
+_MAY_PASS = frozenset({"ExistingObjectIsDirectory"})
+"""Refused, with nothing done, for good or only now: versitygw also says so when another deletes a folder's last object.
+Asked again; what is still refused then is a refusal."""
 _ABSENT = frozenset({"NoSuchKey", "NoSuchVersion", "404", "MethodNotAllowed", "405"})
 """Codes of an object that is not there; HEAD has the status in their place. 405: a deletion mark is."""
 _BUSY = frozenset({"SlowDown", "TooManyRequests", "Throttling", "ThrottlingException", "RequestLimitExceeded"})
@@ -103,11 +106,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An attempt that got no answer. `done`: it may have taken effect. `again`: another attempt may help."""
+    """An attempt that got no answer. `done`: it may have taken effect. `again`: another attempt may help.
+
+    `refused`: what the store said, if that stands when no attempt helped.
+    """
 
     reason: str
     done: bool
     again: bool = True
+    refused: Refused | None = None
 
 
 class Calls:
@@ -166,7 +173,7 @@ class Calls:
 
     def _send(self, operation: str, name: str, parameters: dict[str, Any], *, changes: bool) -> dict[str, Any]:
         end = self._monotonic() + time_left(CALL_SECONDS)
-        uncertain, reason = False, "deadline"
+        uncertain, reason, last = False, "deadline", None
         for number in count(1):
             left = end - self._monotonic()
             if left <= 0:
@@ -175,12 +182,15 @@ class Calls:
             if not isinstance(outcome, _Failure):
                 return outcome
             uncertain, reason = uncertain or (outcome.done and changes), outcome.reason
+            last = outcome.refused
             if not outcome.again or number == MOST_ATTEMPTS:
                 break
             pause = self._random_fraction() * min(_LONGEST_PAUSE, _FIRST_PAUSE * 2**number)
             if pause >= end - self._monotonic():
                 break
             self._sleep(pause)
+        if last is not None:
+            raise last
         sentence = _SENTENCES.get(reason, "the store did not answer")
         raise ObjectStoreUnavailable(f"{name}: {sentence} ({reason})", maybe_written=uncertain, reason=reason)
 
@@ -237,7 +247,10 @@ def _of_refusal(error: ClientError, *, uncertain: bool) -> _Failure:
         return _Failure(code, done=False)
     if status >= _SERVER_ERROR or code in _BUSY or status == 429:  # noqa: PLR2004 - Too Many Requests
         return _Failure(code or str(status), done=True)
-    raise Refused(status, code, metadata.get("HTTPHeaders", {}), uncertain=uncertain) from None
+    refused = Refused(status, code, metadata.get("HTTPHeaders", {}), uncertain=uncertain)
+    if code in _MAY_PASS:
+        return _Failure(code, done=False, refused=refused)
+    raise refused from None
 
 
 def _of_failure(error: Exception) -> _Failure:
