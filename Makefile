@@ -19,7 +19,7 @@ include tests/clients/clients.mk
 include iac/iac.mk
 
 .DEFAULT_GOAL := help
-.PHONY: mutants s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
+.PHONY: mutants s3-server contract-minio torture bench-large bench-backup scan scan-secrets scan-dependencies scan-base package sign verify lock-base test-package bench-peer fuzz fuzz-api fuzz-parsers help run journey serve test test-slow check format bench lock clean validator
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,7 +46,7 @@ test: $(VENV)/.dev ## all tests but the slow suites
 test-slow: $(VENV)/.dev ## the slow suites; the FHIR validator's need Java, Maven and ../shared, and are skipped without
 	@if [ -d $(SHARED_VALIDATOR) ] && command -v mvn >/dev/null; then $(MAKE) --no-print-directory validator; fi
 	@SCEAU_FHIR_VALIDATOR_JAR=$$(ls build/fhir-validator/target/fhir-offline-validator-1.jar 2>/dev/null) \
-	  $(BIN)/python -m pytest -m slow --ignore tests/fuzz --ignore tests/clients --ignore tests/iac/packaging $(call results,test-slow)
+	  $(BIN)/python -m pytest -m slow -n 2 --dist loadfile --ignore tests/fuzz --ignore tests/clients --ignore tests/iac/packaging $(call results,test-slow)
 
 test-package: $(VENV)/.package ## build both kinds of package twice and run their bytes (apt; as root: runc, umoci, nginx)
 	@$(BIN)/python -m pytest -m slow tests/iac/packaging $(call results,test-package)
@@ -66,13 +66,16 @@ format: $(VENV)/.dev ## put the code into its format
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-fuzz: fuzz-parsers ## fuzz the parsers and the API; FUZZ_SECONDS for each parser (60), FUZZ_EXAMPLES for each operation (12)
+fuzz: fuzz-api fuzz-parsers ## fuzz the parsers and the API (-j2: two at a time); FUZZ_SECONDS for each parser (60), FUZZ_EXAMPLES for each operation (12)
+
+fuzz-api: $(VENV)/.fuzz
 	@SCEAU_FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(BIN)/python -m pytest -m slow tests/fuzz
 
-fuzz-parsers: $(VENV)/.fuzz ## fuzz the parsers only
-	@for target in $(FUZZ_TARGETS); do echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
-	  mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $$target $(FUZZ_SECONDS) >build/fuzz/$$target.log 2>&1 \
-	  || { tail -40 build/fuzz/$$target.log; exit 1; }; tail -1 build/fuzz/$$target.log; done
+fuzz-parsers: $(FUZZ_TARGETS:%=fuzz-of-%) ## fuzz the parsers only
+
+fuzz-of-%: $(VENV)/.fuzz
+	@mkdir -p build/fuzz && $(BIN)/python tests/fuzz/parsers.py $* $(FUZZ_SECONDS) >build/fuzz/$*.log 2>&1 \
+	  || { tail -40 build/fuzz/$*.log; exit 1; }; echo "fuzzed $* for $(FUZZ_SECONDS) s: $$(tail -1 build/fuzz/$*.log)"
 
 torture: $(VENV)/.dev ## kill the service KILLS times (300) under load, its sealer too; nothing may be without a trace
 	@SCEAU_TORTURE_KILLS=$(KILLS) $(BIN)/python -m pytest -m slow tests/journeys/test_torture.py

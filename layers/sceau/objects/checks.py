@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Barrier
-from typing import Final
+from typing import Final, TypeVar
 
 from sceau.objects.errors import (
     ObjectAbsent,
@@ -33,6 +33,8 @@ LEFT_OVER: Final = timedelta(hours=1)
 _START_SECONDS = 30.0
 _MOST_TRIES = 400
 
+ResultT = TypeVar("ResultT")
+
 
 def check_store(store: ObjectStore, home: str, clock: Callable[[], datetime]) -> Iterator[Finding]:
     """What every store must do, on objects below `home` (in `probe/`, ending with "/"): races, locks, clock."""
@@ -44,19 +46,16 @@ def check_store(store: ObjectStore, home: str, clock: Callable[[], datetime]) ->
 
 def race_to_create(store: ObjectStore, home: str, locked_until: datetime | None = None) -> tuple[bool, str]:
     """16 writers want the same names: one gets each, and its content stands. With `locked_until`, as events are."""
-    start = Barrier(WRITERS)
 
     def race(me: int) -> set[int]:
         won = set()
-        start.wait(_START_SECONDS)
         for number in range(RACES):
             with suppress(ObjectExists):
                 store.create(f"{home}{number}", b"%d" % me, locked_until=locked_until)
                 won.add(number)
         return won
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        wins = list(pool.map(race, range(WRITERS)))
+    wins = at_once(race)
     twice = sum(sum(number in won for won in wins) != 1 for number in range(RACES))
     lost = sum(number not in wins[int(store.read(f"{home}{number}").data)] for number in range(RACES))
     seen = f"{WRITERS} writers, {RACES} names: {twice} without exactly one winner, {lost} without its winner's content"
@@ -66,11 +65,9 @@ def race_to_create(store: ObjectStore, home: str, locked_until: datetime | None 
 def race_to_swap(store: ObjectStore, name: str) -> tuple[bool, str]:
     """16 writers count in one object: no update is lost."""
     store.create(name, b"0")
-    start = Barrier(WRITERS)
 
     def count(_: int) -> int:
         done = 0
-        start.wait(_START_SECONDS)
         for _ in range(_MOST_TRIES):
             found = store.read(name)
             try:
@@ -82,10 +79,30 @@ def race_to_swap(store: ObjectStore, name: str) -> tuple[bool, str]:
                 break
         return done
 
-    with ThreadPoolExecutor(WRITERS) as pool:
-        done = sum(pool.map(count, range(WRITERS)))
+    done = sum(at_once(count))
     kept = int(store.read(name).data)
     return kept == done > 0, f"{WRITERS} writers: {done} swaps acknowledged, {kept} kept"
+
+
+def at_once(act: Callable[[int], ResultT]) -> list[ResultT]:
+    """What `act` gives for each of 16 writers, all begun at the same time. Raises what one of them raised.
+
+    RuntimeError: not all could begin. A process that is ending gives no more threads, and would wait for those that it
+    has: none of them may wait for the others then.
+    """
+    start = Barrier(WRITERS)
+
+    def begin(me: int) -> ResultT:
+        start.wait(_START_SECONDS)
+        return act(me)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        try:
+            results = pool.map(begin, range(WRITERS))
+        except RuntimeError:
+            start.abort()
+            raise
+        return list(results)
 
 
 def lock_holds(store: ObjectStore, name: str, clock: Callable[[], datetime]) -> tuple[bool, str]:

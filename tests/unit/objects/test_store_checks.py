@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
-from threading import Lock
+from threading import Lock, Thread
+from typing import Any
 
 import pytest
 
 from fakes.clock import ManualClock
 from fakes.objects import MemoryStore, PolicingStore, on
+from sceau.objects import checks
 from sceau.objects.checks import (
     LEFT_OVER,
+    WRITERS,
     check_store,
     clear,
     clocks_agree,
@@ -210,3 +214,32 @@ def test_sweeping_goes_on_past_what_another_sweep_took(store: MemoryStore, clock
     clock.advance(timedelta(days=1))
     sweep_probes(vanishing, clock)
     assert list(vanishing.list(PROBE)) == [PROBE + "a", PROBE + "b"]
+
+
+def test_writers_that_began_do_not_wait_for_those_that_could_not(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that is told to end while it checks its store would wait for them until it is killed."""
+
+    class Ending(ThreadPoolExecutor):
+        begun = 0
+
+        def submit(self, *args: Any, **options: Any) -> Future[Any]:
+            self.begun += 1
+            if self.begun > WRITERS // 2:
+                raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+            return super().submit(*args, **options)
+
+    monkeypatch.setattr(checks, "ThreadPoolExecutor", Ending)
+    raised: list[str] = []
+
+    def check() -> None:
+        try:
+            race_to_swap(store, HOME + "swap")
+        except RuntimeError as error:
+            raised.append(str(error))
+
+    thread = Thread(target=check, daemon=True)
+    thread.start()
+    thread.join(15)
+    assert raised == ["cannot schedule new futures after interpreter shutdown"]
