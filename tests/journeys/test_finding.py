@@ -310,6 +310,7 @@ def test_an_altered_page_is_400(world: World, shelf: Shelf, holder: Caller) -> N
     issues(holder.get(f"{following}&page={token}"), 400)
     issues(holder.get(following.replace("/DocumentReference?", "/List?")), 400)
     assert ids(holder.get(following))
+    assert ids(holder.get(f"{following}&_format=json")) == ids(holder.get(following))
 
 
 # What is refused
@@ -432,6 +433,17 @@ def test_a_laboratory_asks_by_identifier_and_by_nothing_else(world: World, shelf
     assert expressions(issues(answer, 400)) == ["identifier"]
 
 
+@pytest.mark.parametrize("order", ["_lastUpdated", "date,-_lastUpdated"])
+def test_a_laboratory_does_not_learn_which_document_was_masked_last(world: World, shelf: Shelf, order: str) -> None:
+    """Masking is a change: an order by the last change would tell of it."""
+    lab = world.caller("laboratory")
+    asked = f"{shelf.query}&identifier={shelf.unique['new']},{shelf.unique['old']}"
+    with world.refused("refused.400", of=shelf.patient):
+        answer = lab.get(f"{asked}&_sort={order}")
+    assert expressions(issues(answer, 400)) == ["_sort"]
+    assert len(ids(lab.get(f"{asked}&_sort=-date"))) == 2
+
+
 @pytest.mark.parametrize(
     "named",
     ["abc", "../../x", "Patient/x", "é", "a" * 27, "B" * 26, "https://elsewhere.example/fhir/Patient/1", "Group/1"],
@@ -459,6 +471,17 @@ def reading(answer: HttpResponse) -> tuple[str, str]:
     (statement,) = found(answer, "include")
     assert statement["resourceType"] == "Consent"
     return statement["provision"]["type"], statement["policyRule"]["text"]
+
+
+def test_td02_tells_of_a_parameter_that_it_ignores_or_refuses_it(shelf: Shelf, holder: Caller) -> None:
+    query = f"/fhir/Patient?identifier={quote(ins(shelf.patient))}&birthdate=1900"
+    answer = holder.get(query)
+    (outcome,) = found(answer, "outcome")
+    assert "birthdate" in outcome["issue"][0]["diagnostics"]
+    assert len(found(answer)) == 1
+    assert "birthdate" in issues(holder.get(query, Prefer="handling=strict"), 400)[0]["diagnostics"]
+    plain = query.removesuffix("&birthdate=1900")
+    assert found(holder.get(f"{plain}&_format=json", Prefer="handling=strict"), "outcome") == []
 
 
 def test_td02_tells_whether_there_is_a_record_and_what_the_caller_may_do(world: World) -> None:

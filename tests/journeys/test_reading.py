@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -182,6 +183,22 @@ def test_a_document_leaves_in_the_form_that_was_asked_for(
         assert (resource["resourceType"], resource["id"]) == ("Binary", shelf.plain)
         assert resource["contentType"] == "application/xml"
         assert resource["securityContext"] == {"reference": f"DocumentReference/{shelf.plain}"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "accept", "form"),
+    [
+        ("json", "application/xml", JSON_BINARY),
+        ("application/fhir+json", "*/*", JSON_BINARY),
+        ("application/xml", "application/fhir+json", RAW),
+    ],
+)
+def test_the_parameter_format_counts_before_accept(
+    shelf: Shelf, physician: Caller, asked: str, accept: str, form: str
+) -> None:
+    answer = physician.get(f"/fhir/Binary/{shelf.plain}?_format={quote(asked)}", Accept=accept)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, form)
+    issues(physician.get(f"/fhir/Binary/{shelf.plain}?_format=image/png", Accept=accept), 406)
 
 
 @pytest.mark.parametrize("accept", ["image/png", "application/pdf", "application/fhir+xml", "application/xml;q=0"])

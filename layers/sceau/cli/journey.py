@@ -63,7 +63,7 @@ class Journey:
         self._open(patient)
         app = self._authorise(patient)
         laboratory = Session(self.service, "laboratory")
-        published = self._publish(laboratory, patient)
+        published, superseded = self._publish(laboratory, patient)
         physician = Session(self.service, "hospital-physician")
         found = self._find(physician)
         self._retrieve(physician, found)
@@ -71,7 +71,7 @@ class Journey:
         self._refuse_author(laboratory, found)
         self._read_traces(app)
         self.restart()
-        self._find_again(published)
+        self._find_again(published, superseded)
 
     def _open(self, patient: Patient) -> None:
         insurer = Session(self.service, "insurer")
@@ -85,8 +85,8 @@ class Journey:
         self._call("2", app, "POST", "/fhir/Consent", body, expected=(201, 200), remark="grants the hospital")
         return app
 
-    def _publish(self, laboratory: Session, patient: Patient) -> list[str]:
-        """Publish three, then one, then a replacement. Returns the FHIR ids of what must be found afterwards."""
+    def _publish(self, laboratory: Session, patient: Patient) -> tuple[list[str], str]:
+        """Publish three, then one, then a replacement. Returns the FHIR ids of what is current, and what not."""
         three = self.documents.three()
         bundle = bodies.provide_bundle(three, patient=patient, when=self.now, set_id=_oid())
         answer = self._call("3a", laboratory, "POST", "/fhir", bundle, remark="ITI-65, three documents")
@@ -102,7 +102,7 @@ class Journey:
         answer = self._call("3c", laboratory, "POST", "/fhir", bundle, remark="ITI-65, replaces the first")
         created = [entry["response"]["location"] for entry in _json(answer)["entry"]]
         replacement = next(one for one in created if one.startswith("DocumentReference/") and ids[0] not in one)
-        return [replacement.partition("/")[2], *ids[1:]]
+        return [replacement.partition("/")[2], *ids[1:]], ids[0]
 
     def _find(self, physician: Session) -> dict[str, Any]:
         """Has this exam been done? By type and period, current documents only. Returns the newest hit."""
@@ -154,12 +154,12 @@ class Journey:
             "7", laboratory, "GET", url, accept="*/*", expected=(403,), remark="refused: software reads nothing back"
         )
 
-    def _read_traces(self, app: Session) -> None:
+    def _read_traces(self, app: Session, number: str = "8") -> None:
         since = (self.now - timedelta(minutes=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
         events: dict[str, dict[str, Any]] = {}
         target: str | None = f"/fhir/AuditEvent?date=ge{since}&_count=100"
         while target:
-            answer = self._call("8", app, "GET", target, shown="/fhir/AuditEvent?date=ge…", remark="who did what")
+            answer = self._call(number, app, "GET", target, shown="/fhir/AuditEvent?date=ge…", remark="who did what")
             bundle = _json(answer)
             events |= {entry["resource"]["id"]: entry["resource"] for entry in bundle.get("entry", ())}
             target = next((link["url"] for link in bundle["link"] if link["relation"] == "next"), None)
@@ -167,19 +167,27 @@ class Journey:
             for trace in filter(None, step.trace.split(", ")):
                 outcome = events.get(trace, {}).get("outcome")
                 # The first page can't hold the event of its own query's successors: those before it, it must.
-                if step.number != "8" and outcome is None:
-                    raise StepFailed(f"step 8: the event of step {step.number} is not among the patient's traces")
+                if step.number < number and outcome is None:
+                    raise StepFailed(
+                        f"step {number}: the event of step {step.number} is not among the patient's traces"
+                    )
                 if step.status in (403, 404) and outcome != "4":
-                    raise StepFailed(f"step 8: the refusal of step {step.number} is not shown as one")
+                    raise StepFailed(f"step {number}: the refusal of step {step.number} is not shown as one")
 
-    def _find_again(self, published: list[str]) -> None:
-        """After the SIGKILL: with new tokens, everything that was published is there."""
-        physician = Session(self.service, "hospital-physician")
-        for own_id in published:
-            self._call("9", physician, "GET", f"/fhir/DocumentReference/{own_id}", remark="still there after SIGKILL")
-        binary = self._call("9", physician, "GET", f"/fhir/Binary/{published[0]}", accept="*/*", remark="and its bytes")
-        if binary.data not in self.documents.sent:
-            raise StepFailed("step 9: after the restart the document is not what was published")
+    def _find_again(self, published: list[str], superseded: str) -> None:
+        """After the SIGKILL: with new tokens, all that was published, replaced, granted and traced is there."""
+        physician = Session(self.service, "hospital-physician")  # reads by the patient's grant
+        for own_id in (*published, superseded):
+            entry = self._call(
+                "9", physician, "GET", f"/fhir/DocumentReference/{own_id}", remark="still there after SIGKILL"
+            )
+            if _json(entry)["status"] != ("superseded" if own_id == superseded else "current"):
+                raise StepFailed("step 9: after the restart an entry has another status")
+            url = _json(entry)["content"][0]["attachment"]["url"]
+            binary = self._call("9", physician, "GET", url, accept="*/*", remark="and its bytes")
+            if binary.data not in self.documents.sent:
+                raise StepFailed("step 9: after the restart a document is not what was published")
+        self._read_traces(Session(self.service, "patient"), "9")
 
     def _call(
         self,

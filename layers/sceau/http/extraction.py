@@ -27,7 +27,7 @@ from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer, Request
-from sceau.http.negotiation import accepts, require_json_answer
+from sceau.http.negotiation import accepts, asked_format, require_json_answer
 from sceau.http.periods import require_bounded
 from sceau.http.refusals import refused
 from sceau.http.runtime import THREADS
@@ -161,13 +161,10 @@ def _is_of(event: AuditEvent, structures: tuple[Identifier, ...]) -> bool:
 
 
 def _wants_table(request: Request) -> bool:
-    """Whether CSV is asked for; `_format` counts before `Accept`. Raises FhirError 406 when neither is."""
-    try:
-        wanted = [value for name, value in request.query_pairs() if name == "_format"]
-    except ValueError:
-        wanted = []
-    if wanted:
-        is_csv = wanted[-1].partition(";")[0].strip().lower() in (_CSV, "csv")
+    """Whether CSV is asked for; `_format` counts before `Accept`. Raises FhirError 400, and 406 when neither is."""
+    asked = asked_format(request)
+    if asked is not None:
+        is_csv = asked in (_CSV, "csv")
     else:
         is_csv = accepts(request.header("accept"), (FHIR_JSON, "application/json", _CSV)) == _CSV
     if not is_csv:

@@ -8,7 +8,7 @@ from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.http.message import FHIR_JSON, FORM, JSON, Request
 
 _JSON_TYPES = frozenset({FHIR_JSON, JSON})
-_JSON_FORMATS = frozenset({"json", JSON, FHIR_JSON})
+JSON_FORMATS = frozenset({"json", JSON, FHIR_JSON})
 
 
 def acceptable_types(header: str | None) -> list[tuple[str, float]]:
@@ -51,17 +51,23 @@ def accepts(header: str | None, offered: Iterable[str]) -> str | None:
     return best
 
 
+def asked_format(request: Request) -> str | None:
+    """What `_format` asks for, in lower case and without parameters; None where it is not there. FhirError 400."""
+    try:
+        wanted = [value for name, value in request.query_pairs() if name == "_format"]
+    except ValueError:
+        raise bad_request("the URL's parameters can't be read") from None
+    return wanted[-1].partition(";")[0].strip().lower() if wanted else None
+
+
 def require_json_answer(request: Request) -> None:
     """Refuse with 406 a client that wants FHIR in anything but JSON; `_format` counts before `Accept` (FHIR R4).
 
     With 400 when the URL's parameters can't be read: who comes here first may read them without care.
     """
-    try:
-        wanted = [value for name, value in request.query_pairs() if name == "_format"]
-    except ValueError:
-        raise bad_request("the URL's parameters can't be read") from None
-    if wanted:
-        if wanted[-1].partition(";")[0].strip().lower() not in _JSON_FORMATS:
+    wanted = asked_format(request)
+    if wanted is not None:
+        if wanted not in JSON_FORMATS:
             raise _not_acceptable()
         return
     if accepts(request.header("accept"), (FHIR_JSON, JSON)) is None:

@@ -11,7 +11,7 @@ from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.fhir.search.criteria import Position, Query
-from sceau.fhir.search.paging import PageTokens
+from sceau.fhir.search.paging import PageTokens, page_token
 from sceau.fhir.search.query import parse_query
 from sceau.http.building import Built
 from sceau.http.call import Call
@@ -85,11 +85,11 @@ class RecordReader:
         pairs = parameters(call.request)
         if of_token and call.actor.record_id and not any(name.startswith("patient") for name, _ in pairs):
             pairs = [*pairs, ("patient", f"Patient/{call.actor.record_id}")]
-        pages = [value for name, value in pairs if name == "page"]
-        if pages:
-            if len(pairs) != 1 or call.actor.record_id is None:
-                raise bad_request("page stands alone, and needs a token that names a patient")
-            return self._pages.open(pages[0], resource, call.page_caller, now=call.now, base_urls=self._base_urls)
+        page = page_token(pairs)
+        if page is not None:
+            if call.actor.record_id is None:
+                raise bad_request("page needs a token that names a patient")
+            return self._pages.open(page, resource, call.page_caller, now=call.now, base_urls=self._base_urls)
         query = parse_query(resource, pairs, strict=is_strict(call.request), now=call.now, base_urls=self._base_urls)
         for identifier in query.patient_identifiers:
             self.same_patient(call, identifier.system, identifier.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from sceau.access.model import Act, ActorKind, Caution, Reason, RecordFacts
 from sceau.access.standing import is_medecin_traitant
@@ -20,6 +21,7 @@ from sceau.fhir.resources import (
     submission_set,
 )
 from sceau.fhir.search.criteria import Query
+from sceau.fhir.search.ignoring import unknown
 from sceau.fhir.search.run import run, search
 from sceau.fhir.searchset import searchset
 from sceau.http.building import Built, build_wrapper
@@ -28,7 +30,7 @@ from sceau.http.capability import capability_statement
 from sceau.http.chalice_app import Handler
 from sceau.http.conditional import conditional, content_tag
 from sceau.http.message import FHIR_JSON, JSON, Answer, Request, json_answer, resource_answer
-from sceau.http.negotiation import accepts, require_json_answer
+from sceau.http.negotiation import JSON_FORMATS, accepts, asked_format, is_strict, require_json_answer
 from sceau.http.reading import RecordReader, parameters, patient_identifier
 from sceau.http.refusals import not_found
 from sceau.http.runtime import Runtime
@@ -86,7 +88,11 @@ class Retrieval:
         self._reader.attempted(call)
         call.require_ask(Act.READ_STATUS)
         require_json_answer(call.request)
-        self._reader.same_patient(call, *patient_identifier(parameters(call.request)))
+        pairs = parameters(call.request)
+        system, value = patient_identifier(pairs)
+        others = (name for name, _ in pairs if name not in ("identifier", "_format"))
+        warnings = unknown(others, strict=is_strict(call.request))
+        self._reader.same_patient(call, system, value)
         dossier, facts = self._reader.load(call)
         call.require(Act.READ_STATUS, facts)
         call.trace()
@@ -95,7 +101,8 @@ class Retrieval:
             found = [_patient(call, dossier, facts)]
             included = [access_statement(facts.record_id, may_do(call.actor, facts, call.rules, call.now))]
         return resource_answer(
-            200, searchset(found, total=len(found), links=(), origin=self._origin, included=included)
+            200,
+            searchset(found, total=len(found), links=(), origin=self._origin, included=included, warnings=warnings),
         )
 
     def read_patient(self, call: Call) -> Answer:
@@ -279,6 +286,8 @@ def _check_technical(query: Query) -> None:
     if not _names_documents(query):
         raise FhirError(400, Problem("required", "TD3.1b: identifier is required", "identifier"))
     others = sorted({one.parameter.name for one in query.criteria} - {"identifier"})
+    # An order by it would tell which document the patient changed last: masked, or showed.
+    others += ["_sort" for key in query.sort if key.parameter.name == "_lastUpdated"]
     if others:
         text = "TD3.1b: a caller that may not read searches by identifier alone"
         raise FhirError(400, Problem("not-supported", text, others[0]))
@@ -288,12 +297,16 @@ def _names_documents(query: Query) -> bool:
     return any(criterion.parameter.name == "identifier" for criterion in query.criteria)
 
 
+_FORMATS: Final = dict.fromkeys(JSON_FORMATS, FHIR_JSON)
+
+
 def _document_form(request: Request, content_type: str) -> str:
     """What to send: the document's own type, or FHIR. Raises FhirError 406."""
     own = content_type.partition(";")[0]  # text has its charset, which is no matter of negotiation
     alias = ("text/xml",) if own == "application/xml" else ()
     offers = (own, *alias, FHIR_JSON, JSON)
-    wanted = accepts(request.header("accept"), offers)
+    asked = asked_format(request)  # counts before Accept (FHIR R4)
+    wanted = accepts(request.header("accept") if asked is None else _FORMATS.get(asked, asked), offers)
     if wanted is None:
         text = f"the document is {content_type}; it can also be had as {FHIR_JSON}"
         raise FhirError(406, Problem("not-supported", text))

@@ -21,6 +21,7 @@ from sceau.fhir.notices import Kind, Notice, communication, review_text
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Json
 from sceau.fhir.search.ignoring import unknown
+from sceau.fhir.search.paging import page_token
 from sceau.fhir.searchset import searchset
 from sceau.fhir.times import instant
 from sceau.http.call import Call
@@ -183,11 +184,9 @@ class Reviews:
 
     def _query(self, call: Call, name: str, resource: str) -> _Query:
         pairs = call.request.query_pairs()
-        pages = [value for key, value in pairs if key == "page"]
-        if pages:
-            if len(pairs) != 1:
-                raise bad_request("page stands alone")
-            content = self._reader.page_seal.open(pages[0], resource, call.page_caller, now=call.now)
+        page = page_token(pairs)
+        if page is not None:
+            content = self._reader.page_seal.open(page, resource, call.page_caller, now=call.now)
             start, end = (datetime.fromisoformat(content[key]) for key in ("start", "end"))
             return _Query(start, end, frozenset(content["states"]), after=content["after"])
         dates, states = [], set()

@@ -9,7 +9,7 @@ from typing import Final
 
 from sceau.fhir.outcome import Problem, bad_request
 from sceau.fhir.search.ignoring import unknown
-from sceau.fhir.search.paging import PageSeal
+from sceau.fhir.search.paging import PageSeal, page_token
 from sceau.http.call import Call
 from sceau.http.negotiation import is_strict
 from sceau.http.periods import bounds, window
@@ -89,12 +89,10 @@ class TraceLinks:
 
     def open(self, call: Call, pairs: Sequence[tuple[str, str]]) -> TraceQuery | None:
         """The query that `page` holds; None when there is no `page`. Raises FhirError 400."""
-        pages = [value for name, value in pairs if name == "page"]
-        if not pages:
+        page = page_token(pairs)
+        if page is None:
             return None
-        if len(pages) != 1 or any(name not in ("page", "_format") for name, _ in pairs):
-            raise bad_request("page stands alone")
-        content = self._seal.open(pages[0], "AuditEvent", call.page_caller, now=call.now)
+        content = self._seal.open(page, "AuditEvent", call.page_caller, now=call.now)
         return TraceQuery(
             datetime.fromisoformat(content["start"]),
             datetime.fromisoformat(content["end"]),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.fhir.search.criteria import Position, Query
 from sceau.fhir.search.dates import EPOCH, millis
 from sceau.fhir.search.query import parse_query
@@ -30,6 +30,20 @@ DEFAULT_LIFETIME = timedelta(minutes=10)
 _INFO = b"sceau search-page 1"  # the format's version is here: another one has another key
 _NONCE_BYTES = 12
 _BLOCK = 64
+
+
+def page_token(pairs: Iterable[tuple[str, str]]) -> str | None:
+    """The page token among a request's parameters; None where there is none.
+
+    It holds all that was asked for; only `_format`, which is not of the query, may stand beside it. FhirError 400.
+    """
+    given = [(name, value) for name, value in pairs if name != "_format"]
+    tokens = [value for name, value in given if name == "page"]
+    if not tokens:
+        return None
+    if len(given) != 1:
+        raise bad_request("page stands alone", "page")
+    return tokens[0]
 
 
 @dataclass(frozen=True, slots=True)
