@@ -116,7 +116,9 @@ KEY_TABLE: dict[str, set[tuple[str, str]]] = {
     "consent": _READER | {("dossier", "wrap"), ("dossier", "unwrap")},
     "traces": _READER | {("dossier", "unwrap"), ("journal", "unwrap")},
     "journal": {("log", "wrap"), ("log", "unwrap"), ("checkpoints", "sign"), ("checkpoints", "public")},
-    "upkeep": _DESCRIBED | {("dossier", "wrap"), ("dossier", "unwrap"), ("journal", "wrap")},
+    "upkeep": _DESCRIBED
+    | {(key, operation) for key in ("dossier", "probe") for operation in ("wrap", "unwrap")}
+    | {("journal", "wrap")},
     "expunge": {("journal", "wrap")},
     "rewrap": {("dossier", "wrap"), ("dossier", "unwrap"), ("content", "wrap"), ("content", "unwrap")}
     | {("journal", "wrap")},
@@ -340,7 +342,7 @@ def test_only_upkeep_deletes_records_and_makes_locks_longer(chalicefile: Chalice
 
 def test_upkeep_opens_and_reads_no_document_nor_event(chalicefile: Chalicefile) -> None:
     upkeep = chalicefile.functions["upkeep"]
-    assert {key for key, operations in upkeep.keys.items() if "unwrap" in operations} == {"dossier"}
+    assert {key for key, operations in upkeep.keys.items() if "unwrap" in operations} == {"dossier", "probe"}
     read = {pattern for pattern, operations in upkeep.store.items() if "read" in operations}
     assert read == {"records/*/dossier", "journal/locks", "probe/"}
 
