@@ -1,6 +1,7 @@
-"""The fault harness, unchanged, with a real S3 server in place of memory: acts that write, and one that reads.
+"""The fault harness, unchanged, with a real S3 server in place of memory: acts of each kind that writes, and one read.
 
-Every call of the store fails in turn, in all three ways; and the process dies before and after each.
+The others call the store no differently, and run on memory alone. Every call of the store fails in turn, in all three
+ways; and the process dies before and after each.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from unit.faults import test_every_act_with_every_fault as harness
 
 pytestmark = pytest.mark.slow
 
-ACTS = ("open", "grant", "publish three", "replace", "retrieve")
+ACTS = ("open", "grant", "publish with folder", "replace", "mask", "delete", "close", "retrieve")
 
 
 class OnServer(S3Store):
