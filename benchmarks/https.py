@@ -17,6 +17,7 @@ from benchmarks.records import (
     whole_search,
 )
 from benchmarks.stage import ServedStage
+from sceau.cli.samples import Patient
 from sceau.cli.session import Session
 
 CLIENTS = (1, 4, 16)
@@ -32,6 +33,7 @@ _MEDIAN = {"publish": Bar(25), "retrieve": Bar(10), "search": Bar(40)}
 _ACTS = {"publish": (200, 400, 640), "retrieve": (400, 800, 1280), "search": (150, 300, 480)}
 """Acts measured with 1, 4 and 16 clients, all clients together."""
 _ACTS_BY_SIZE = {10: 150, 100: 150, 1000: 80, 10_000: 12}
+_PUBLISHED_BY_SIZE = {10: 60, 100: 60, 1000: 80, 10_000: 12}
 _WARM_UP = 30
 _TWICE = Bar(2)
 
@@ -80,6 +82,7 @@ class OverHttps:
         self._writer = RecordWriter(served.local.stage)
         self._read: WrittenRecord | None = None
         self._published: list[WrittenRecord] = []
+        self._next_rank = 200  # of `nobodies`; those who are published for begin at 100
 
     def publish(self) -> None:
         """ITI-65 with one CDA of 50 KB; each client into records of its own."""
@@ -116,9 +119,10 @@ class OverHttps:
             for _ in range(2):
                 legs["search", entries] = self._leg(reader, [[(exam_search(patient), None)] * acts], FHIR)
             publisher = self._served.session("laboratory")
-            acts = min(acts, max(12, entries // 10))
+            acts = _PUBLISHED_BY_SIZE[entries]
             for _ in range(2):
-                bodies: list[Request] = [("/fhir", publication(patient)) for _ in range(acts)]
+                grown = self._to_grow(entries, patient, acts)
+                bodies: list[Request] = [("/fhir", publication(grown[n % len(grown)])) for n in range(acts)]
                 legs["publish", entries] = self._leg(publisher, [bodies], FHIR)
         rows = []
         for (act, entries), leg in sorted(legs.items()):
@@ -129,6 +133,17 @@ class OverHttps:
             for what in ("cpu_ms", "p50_ms"):
                 small, large = (self._figures.values[f"size.{act}.{entries}.{what}"] for entries in (10, 1000))
                 self._figures.add(f"size.{act}.{what}.1000_to_10", large / small, _TWICE)
+
+    def _to_grow(self, entries: int, patient: Patient, acts: int) -> list[Patient]:
+        """Who is published for: so many new records of that size that none grows by more than a tenth."""
+        count = -(-acts * 10 // entries)
+        if count <= 1:
+            return [patient]
+        made = nobodies(count, first=self._next_rank)
+        self._next_rank += count
+        for one in made:
+            self._writer.write(one, entries)
+        return made
 
     def _legs(
         self, act: str, actor: str, requests: Callable[[int, int, int], list[Request]], headers: dict[str, str]

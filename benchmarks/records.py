@@ -49,9 +49,9 @@ PEOPLE = {"dominique": DOMINIQUE, **PATIENTS}
 """Patients whom a professional's token can name."""
 
 
-def nobodies(count: int) -> list[Patient]:
-    """Invented patients, like the samples' but more of them."""
-    bodies = [f"2790300101{rank:03d}" for rank in range(100, 100 + count)]
+def nobodies(count: int, first: int = 100) -> list[Patient]:
+    """Invented patients, like the samples' but more of them; `first`: the rank of the first, 999 is the last."""
+    bodies = [f"2790300101{rank:03d}" for rank in range(first, first + count)]
     return [replace(PATIENTS["amarante"], ins_value=body + ins_key(body)) for body in bodies]
 
 

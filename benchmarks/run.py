@@ -52,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     wanted = list(arguments) or [*SERVED, *ALONE]
     started = time.perf_counter()
     figures = Figures(prefix="" if STAGE == "local" else f"{STAGE}.")
+    figures.add("load_at_start", os.getloadavg()[0])
     print(
         f"stage {STAGE}, Python {platform.python_version()}, granian {version('granian')}, {os.cpu_count()} cores, ",
         end="",
