@@ -14,12 +14,18 @@ from fixtures.inprocess import Process, Response, World
 from sceau.cli import bodies
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
+from sceau.fhir import codes
 
 pytestmark = needs_validator
 
 PDSM = "https://interop.esante.gouv.fr/ig/fhir/pdsm/StructureDefinition/"
 MHD = "https://profiles.ihe.net/ITI/MHD/StructureDefinition/"
 CORE = "http://hl7.org/fhir/StructureDefinition/"
+JSON_PATCH = {"Content-Type": "application/json-patch+json"}
+MASKED = {
+    "coding": [{"system": codes.TRE_A07, "code": "MASQUE_PS", "display": "Document masqué aux professionnels de santé"}]
+}
+MASKING = [{"op": "replace", "path": "/securityLabel/0", "value": MASKED}]
 WHEN = datetime(2026, 2, 1, 9, tzinfo=UTC)
 FOLDERS = (
     "balp-1.1.4",
@@ -91,10 +97,23 @@ def answers() -> dict[str, Response]:
     )
     given["bad input"] = laboratory.request("POST", "/fhir", {"resourceType": "Bundle", "type": "transaction"})
     given["capabilities"] = app.request("GET", "/fhir/metadata")
+    (patient_found,) = (one["resource"] for one in given["status"].json()["entry"] if one["search"]["mode"] == "match")
+    given["patient"] = physician.request("GET", f"/fhir/Patient/{patient_found['id']}")
+    given["decision"] = app.request("GET", f"/fhir/Consent/{given['grant'].json()['id']}")
+    given["notices"] = app.request("GET", "/fhir/Communication")
+    given["masked"] = app.request("PATCH", f"/fhir/DocumentReference/{entry['id']}", MASKING, JSON_PATCH)
+    given["version"] = app.request("GET", f"/fhir/DocumentReference/{entry['id']}/_history/1")
+    given["history"] = app.request("GET", f"/fhir/DocumentReference/{entry['id']}/_history")
     return given
 
 
 PROFILES = {
+    "patient": f"{CORE}Patient",
+    "decision": f"{CORE}Consent",
+    "notices": f"{CORE}Bundle",
+    "masked": f"{PDSM}pdsm-comprehensive-document-reference",
+    "version": f"{PDSM}pdsm-comprehensive-document-reference",
+    "history": f"{CORE}Bundle",
     "opening": f"{CORE}Consent",
     "grant": f"{CORE}Consent",
     "transaction": f"{MHD}IHE.MHD.ProvideDocumentBundleResponse",
