@@ -558,6 +558,15 @@ def test_a_class_that_is_not_the_types_is_refused_strictly_and_else_told(world: 
     assert answer.status == 200
     outcome = json.loads(answer.data)["entry"][1]["response"]["outcome"]
     assert [(one["severity"], one["expression"]) for one in outcome["issue"]] == [("warning", [at])]
+    single = alone(patient)
+    single["category"][0]["coding"][0]["code"] = "52"
+    answer = lab.post("/fhir/DocumentReference", single, Prefer="return=OperationOutcome")
+    assert (answer.status, json.loads(answer.data)["resourceType"]) == (201, "OperationOutcome")
+    assert [one["severity"] for one in json.loads(answer.data)["issue"]] == ["warning"]
+    own_id = answer.headers["Location"].rpartition("/fhir/")[2]
+    assert world.holder(patient).get(f"/fhir/{own_id}").status == 200
+    answer = lab.post("/fhir/DocumentReference", alone(patient), Prefer="return=OperationOutcome")
+    assert [one["severity"] for one in json.loads(answer.data)["issue"]] == ["information"]
 
 
 @pytest.mark.parametrize("one_bad", [0, 1, 2])

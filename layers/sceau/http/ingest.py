@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Final
 
 from sceau.access.model import Act, Identifier
 from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.kept import fill_entry
-from sceau.fhir.outcome import FhirError, Problem
+from sceau.fhir.outcome import FhirError, Problem, operation_outcome
 from sceau.fhir.parse import Json, Written, parse_resource
 from sceau.fhir.patches import parser_of
 from sceau.fhir.resources import etag, submission_set, transaction_response
@@ -21,7 +22,13 @@ from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
 from sceau.http.message import Answer, resource_answer
-from sceau.http.negotiation import is_strict, require_json_answer, require_json_body, wants_representation
+from sceau.http.negotiation import (
+    is_strict,
+    require_json_answer,
+    require_json_body,
+    wants_outcome,
+    wants_representation,
+)
 from sceau.http.publication import Published, Publisher
 from sceau.http.reading import RecordReader
 from sceau.http.runtime import Runtime
@@ -36,6 +43,9 @@ _URI = "urn:ietf:rfc:3986"
 def build(runtime: Runtime) -> Handler:
     """What serves `ingest`."""
     return build_wrapper(runtime, Ingest)
+
+
+_NOTHING_TO_REMARK: Final = Problem("informational", "published, with nothing to remark", severity="information")
 
 
 class Ingest:
@@ -73,7 +83,7 @@ class Ingest:
         return resource_answer(200, response)
 
     def simplified_publish(self, call: Call) -> Answer:
-        """ITI-105: one document, sent inline."""
+        """ITI-105: one document, sent inline. Remarks have no place in the resource: `Prefer` asks for them."""
         self._begin(call, AuditAct.SIMPLIFIED_PUBLISH)
         body = parse_resource(call.request.body, DocumentReference)
         submission = parse_simplified(
@@ -87,6 +97,9 @@ class Ingest:
         published = self._publish(call, submission)
         own_id = document_id(call.record_id or "", published.entry_ids[0])
         headers = {"Location": f"{self._built.runtime.origin}/fhir/DocumentReference/{own_id}", "ETag": etag(1)}
+        if wants_outcome(call.request):
+            remarks = submission.warnings or (_NOTHING_TO_REMARK,)
+            return resource_answer(201, operation_outcome(remarks), headers)
         return resource_answer(201, self._entry(call, published, published.entry_ids[0]), headers)
 
     def patch(self, call: Call) -> Answer:

@@ -102,6 +102,11 @@ def wants_representation(request: Request) -> bool:
     return "return=representation" in _preferences(request)
 
 
+def wants_outcome(request: Request) -> bool:
+    """Whether the client asked for `Prefer: return=OperationOutcome` (FHIR R4, create)."""
+    return "return=operationoutcome" in _preferences(request)
+
+
 def _preferences(request: Request) -> set[str]:
     text = request.header("prefer") or ""
     # A value may be quoted (RFC 7240, section 2).
