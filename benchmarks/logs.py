@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from benchmarks.calls import CountingPort
@@ -133,7 +134,8 @@ def _proofs(stage: LogStage, written: list[Written], figures: Figures, name: str
     keys = parse_vkeys(stage.store.read(VKEYS).data.decode())
     reads: list[str] = []
     store: Any = CountingPort(stage.store, lambda method, name: reads.append(name) if method == "read" else None)
-    longest, most, size = 0.0, 0, 0
+    taken: list[float] = []
+    most, size = 0, 0
     for one in written[:: len(written) // PROOFS]:
         event = _event(stage, one)
         reads.clear()
@@ -141,10 +143,13 @@ def _proofs(stage: LogStage, written: list[Written], figures: Figures, name: str
         maker = ProofMaker(store)
         index = maker.index_of(one.record, one.event_id)
         proof = maker.prove(event, index if index is not None else -1)
-        longest, most = max(longest, time.perf_counter() - started), max(most, len(reads))
+        taken.append((time.perf_counter() - started) * 1000)
+        most = max(most, len(reads))
         size = verify_event(one.data, proof.encode(), keys).checkpoint.size
     limit = 2 + math.ceil(math.log(size, 256))
-    yield ["longest proof, ms", PROOFS, longest * 1000, figures.add(f"{name}.ms", longest * 1000, Bar(50))]
+    # One that the machine kept waiting is the longest of them: what a proof costs, the median tells.
+    yield ["median proof, ms", PROOFS, median(taken), figures.add(f"{name}.p50_ms", median(taken))]
+    yield ["longest proof, ms", PROOFS, max(taken), figures.add(f"{name}.ms", max(taken), Bar(50))]
     yield ["its object reads", PROOFS, float(most), figures.add(f"{name}.reads", most, Bar(limit))]
 
 
