@@ -20,8 +20,7 @@ from sceau.keys.scaleway_http import SECRET_KEY_VARIABLE
 from sceau.stage import Settings, load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
-FUNCTIONS = sorted({path.parent.name for path in (ROOT / "functions").glob("*/app.py")} - {"rewrap"})
-"""`rewrap` is off on these stages: it is built on none of them."""
+FUNCTIONS = sorted({path.parent.name for path in (ROOT / "functions").glob("*/app.py")})
 
 STORES = {
     "local": {"sceau.objects.filesystem", "sceau.objects.durable_files"},
@@ -62,6 +61,7 @@ PACKAGES = {
     "ingest": _ALL | {"joserfc", "lxml"},
     "journal": _ALL,
     "retrieval": _ALL | {"joserfc", "lxml"},
+    "rewrap": _ALL,
     "traces": _ALL | {"joserfc"},
     "upkeep": _ALL | {"lxml"},
 }
@@ -141,6 +141,7 @@ def loaded(request: pytest.FixtureRequest, chalicefile: Path) -> Loaded:
             "PYTHONPATH": os.pathsep.join((str(ROOT / "layers"), str(ROOT / "schemas"))),
             "SCEAU_CHALICEFILE": str(chalicefile),
             "SCEAU_STAGE": stage.partition(" ")[0],
+            "SCEAU_STAGE__SWITCHED_ON": '{"rewrap": "2999-01-01T00:00:00Z"}',
             **_ENVIRONS.get(stage, {}),
         },
         capture_output=True,
