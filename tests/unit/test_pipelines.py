@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from fixtures.tools import missing
+
 ROOT = Path(__file__).resolve().parents[2]
 GITLAB, GITHUB = ROOT / ".gitlab-ci.yml", ROOT / ".github" / "workflows" / "sceau.yml"
 PAGE = ROOT / "docs" / "deploy" / "pipelines.md"
 BOTH = pytest.mark.parametrize("path", [GITLAB, GITHUB], ids=["gitlab", "github"])
-_MAKE = re.compile(r"\bmake ([a-z-]+)")
+_MAKE = re.compile(r"\bmake ([a-z0-9-]+)")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def test_both_run_the_same_targets_in_the_same_order() -> None:
 @BOTH
 def test_every_target_is_there(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8") + (ROOT / "iac" / "iac.mk").read_text("utf-8")
-    there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    there = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
     named = {target for found in targets(path).values() for target in found}
     assert {
         "test",
@@ -57,6 +59,34 @@ def test_every_target_is_there(path: Path) -> None:
         "deploy",
     } <= named
     assert named <= there
+
+
+@BOTH
+def test_the_test_job_has_an_hsm_and_an_s3_server_and_may_skip_what_needs_more(path: Path) -> None:
+    assert targets(path)["test"] == ["s3-server", "test", "check"]
+    text = path.read_text("utf-8")
+    assert "softhsm2" in text
+    assert "SCEAU_NO_SKIP" not in text, "the folder beside the project is not in a customer's clone"
+
+
+def test_only_the_runner_s_own_profile_asks_whether_it_is_ci() -> None:
+    asking = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if re.search(r"""environ(\.get\(|\[)["']CI["']""", path.read_text("utf-8"))
+    ]
+    assert asking == ["tests/conftest.py"], "every pipeline sets it: what must be there is said by SCEAU_NO_SKIP"
+    assert "export CI=true SCEAU_NO_SKIP=1" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("demanded", "raised"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_tool_that_is_missing_skips_its_test_on_ci_unless_none_may_be(
+    demanded: str, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("SCEAU_NO_SKIP", demanded)
+    with pytest.raises(raised, match="the tool is not here"):
+        missing("the tool is not here")
 
 
 @BOTH
