@@ -1,7 +1,8 @@
 """`python -m iac.deploying apply|destroy --stage NAME`: from a judged plan to a stage that was looked at; and back.
 
-apply: the plan that `make plan` left, if every control held on it; then `sceau stage prepare` (Scaleway), `sceau stage
-check`, `sceau smoke` and `sceau evidence`, which is made in any case. destroy: only where no bucket holds anything.
+apply: what was packaged is put where the host finds it, then the plan that `make plan` left is applied, if every
+control held on it; then `sceau stage prepare` (Scaleway), `sceau stage check`, `sceau smoke` and `sceau evidence`,
+which is made in any case. destroy: only where no bucket holds anything.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, Final
 
 import boto3
 
-from iac.deploying import aws, scaleway
+from iac.deploying import aws, pushing, scaleway
 from iac.deploying.acting import as_operations, made_keys, write_settings
 from iac.deploying.errors import OUTPUTS, DeployRefused
 from iac.deploying.holdings import held
@@ -123,6 +124,8 @@ def apply(work: Work) -> int:
         _say(aws.upload(work.manifest, work.settings.artifacts, work.of("s3", "service")))
         _say(aws.apply(plan.folder, work.settings.prefix, work.settings.artifacts, work.of))
     else:
+        # What is applied starts it by its digest: it must be there before.
+        _say(pushing.push(work.manifest, plan.folder / "plan.json", work.settings.image))
         _say(scaleway.apply(plan.folder))
     deployed = {
         "format": 1,

@@ -118,6 +118,29 @@ def test_nothing_is_deployed_without_a_person_or_but_what_was_planned(path: Path
         assert job["environment"].endswith("-deploy"), "the environment with reviewers, not the one that plans"
 
 
+def test_where_nothing_is_installed_the_jobs_fetch_terraform_by_its_digest_and_skopeo() -> None:
+    jobs = commands(GITHUB)
+    [fetch] = [line for line in jobs["plan"] if "releases.hashicorp.com" in line]
+    assert fetch in jobs["deploy"]
+    version, digest = re.findall(r"terraform_([0-9.]+)_|\b([0-9a-f]{64})\b", fetch)
+    assert tuple(map(int, version[0].split("."))) >= (1, 11)
+    assert digest[1]
+    assert "sha256sum --check" in fetch
+    for job in ("plan", "deploy"):
+        assert jobs[job].index(fetch) < next(n for n, line in enumerate(jobs[job]) if line.startswith("make"))
+    assert any("install -y -qq skopeo" in line for line in jobs["deploy"])
+    head = GITLAB.read_text("utf-8").partition("\n\n")[0]
+    assert "Terraform" in head
+    assert "skopeo" in head
+
+
+def test_a_plan_travels_without_programs_that_would_no_longer_run() -> None:
+    [kept] = [
+        step["with"] for step in read(GITHUB)["jobs"]["plan"]["steps"] if "upload-artifact" in step.get("uses", "")
+    ]
+    assert kept["path"].split() == ["build/iac/", "!build/iac/terraform-plugins/**", "!build/iac/**/.terraform/**"]
+
+
 @BOTH
 def test_the_evidence_is_kept_of_a_deployment_that_did_not_hold_too(path: Path) -> None:
     if path == GITLAB:
@@ -172,7 +195,7 @@ def test_no_shell_line_holds_what_somebody_else_wrote(path: Path) -> None:
 def test_every_variable_is_on_the_page() -> None:
     text = GITLAB.read_text("utf-8") + GITHUB.read_text("utf-8")
     named = set(re.findall(r"(?:vars|secrets)\.([A-Z_]+)", text)) | set(re.findall(r"\$([A-Z][A-Z_]+)", text))
-    ours = {name for name in named if not name.startswith(("CI_", "RUNNER_", "PIP_", "KEY"))}
+    ours = {name for name in named if not name.startswith(("CI_", "RUNNER_", "GITHUB_", "PIP_", "KEY"))}
     page = PAGE.read_text("utf-8")
     assert ours
     assert [name for name in ours if f"`{name}`" not in page] == []
