@@ -29,6 +29,7 @@ from iac.deploying.holdings import held
 from iac.deploying.reviewed import reviewed
 from iac.derive.deployment import Deployment, derive
 from iac.derive.stores import DerivationError
+from iac.packaging.commit import packaged_from
 from iac.plan import ROOT, PlanRefused, hosted_settings, state_backend
 from iac.scaleway.inputs import variables
 from iac.scaleway.terraform import TerraformFailed
@@ -133,6 +134,7 @@ def apply(work: Work) -> int:
         "at": work.now().isoformat(timespec="seconds"),
         "plan": plan.plan,
         "package": hashlib.sha256(package).hexdigest(),
+        "commit": packaged_from(work.manifest.parent),
     }
     (work.folder / "deployed.json").write_text(json.dumps(deployed, indent=1) + "\n", "utf-8")
     keys = made_keys(work.folder / OUTPUTS, work.deployment.keys_variable)

@@ -158,7 +158,9 @@ def work(desk: Path) -> Work:
 
 
 def test_deploying_pushes_before_it_applies_and_shows_nobody_the_key(work: Work, desk: Path) -> None:
+    (work.manifest.parent / "COMMIT").write_text(f"{'0a' * 20}\n")
     assert apply(work) == 0
+    assert json.loads((work.folder / "deployed.json").read_text("utf-8"))["commit"] == "0a" * 20
     lines = (desk / "commands").read_text("utf-8").splitlines()
     image = hosted.scaleway_settings().image
     layout = f"oci:{work.manifest.parent / 'image'}:sceau"

@@ -108,7 +108,7 @@ def test_nothing_is_planned_that_was_not_signed_and_checked(path: Path) -> None:
 @BOTH
 def test_nothing_is_deployed_without_a_person_or_but_what_was_planned(path: Path) -> None:
     job = read(path)["deploy"] if path == GITLAB else read(path)["jobs"]["deploy"]
-    assert job["needs"] == ["sign", "plan"]
+    assert job["needs"] == ["test", "sign", "plan"]
     assert targets(path)["deploy"] == ["verify", "deploy"]
     assert commands(path)["deploy"][-1] == 'make deploy STAGE="$STAGE" PLANNED=1'
     if path == GITLAB:
@@ -148,6 +148,21 @@ def test_the_evidence_is_kept_of_a_deployment_that_did_not_hold_too(path: Path) 
     else:
         last = read(path)["jobs"]["deploy"]["steps"][-1]
         assert (last["if"], last["with"]["path"]) == ("${{ !cancelled() }}", "build/iac/")
+
+
+@BOTH
+def test_the_evidence_has_what_the_tests_of_this_commit_showed(path: Path) -> None:
+    """From the job that runs them to the one that makes the evidence of its deployment."""
+    if path == GITLAB:
+        assert read(path)["test"]["artifacts"]["paths"] == ["build/results/"]
+        assert "test" in read(path)["deploy"]["needs"]
+    else:
+        jobs = read(path)["jobs"]
+        [kept] = [step["with"] for step in jobs["test"]["steps"] if "upload-artifact" in step.get("uses", "")]
+        fetched = [step["with"] for step in jobs["deploy"]["steps"] if "download-artifact" in step.get("uses", "")]
+        assert kept["path"] == "build/results/"
+        assert {"name": kept["name"], "path": "build/results/"} in fetched
+        assert "test" in jobs["deploy"]["needs"]
 
 
 @BOTH
