@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from iac.aws.functions import Packages
+from iac.aws.network import out_of_reach
 from iac.aws.templates import templates
 from iac.container_host import plan as container_host
 from iac.controls import aws as aws_plan, scaleway as scaleway_plan
@@ -102,6 +103,8 @@ def make_plan(root: Path, stage: str, out: Path, manifest: Path, *, with_state: 
         raise PlanRefused(f"the chalicefile declares no stage {stage!r}; it has {', '.join(sorted(file.stages))}")
     settings, store = hosted_settings(stage, spec)
     refuse(chain(unreachable(stage, spec), untrusted(stage, spec)), PlanRefused)
+    if isinstance(settings, AwsInfrastructure):
+        refuse(out_of_reach(stage, spec.log), PlanRefused)
     deployment = derive(file, stage, spec, store.buckets)
     out.mkdir(parents=True, exist_ok=True)
     packaged = _packaged(manifest, stage)

@@ -16,7 +16,6 @@ from iac.derive.deployment import Function
 RUNTIME: Final = "python3.13"
 ARCHITECTURE: Final = "x86_64"
 KEY_IDS: Final = "KeyIds"  # the output of the service's stack
-_OUTWARD: Final = "authentication"  # asks identity providers: the one function with a way out
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,7 @@ def live(function: str) -> Json:
 def _function(names: Names, function: Function, digest: str, layer: str) -> dict[str, Json]:
     own, group = camel("function", function.name), camel("logs", function.name)
     version = camel("version", function.name, digest[:12])
+    subnet = "egress" if names.deployment.asks_outside(function.name) else "isolated"
     properties: Json = {
         "FunctionName": names.of(function.name),
         "Description": f"Sceau {names.deployment.stage}: {function.name}",
@@ -95,9 +95,7 @@ def _function(names: Names, function: Function, digest: str, layer: str) -> dict
         "LoggingConfig": {"LogGroup": ref(group), "LogFormat": "Text"},
         "VpcConfig": {
             "SecurityGroupIds": [ref("FunctionGroup")],
-            "SubnetIds": [
-                ref(camel("egress" if function.name == _OUTWARD else "isolated", "subnet", zone)) for zone in ZONES
-            ],
+            "SubnetIds": [ref(camel(subnet, "subnet", zone)) for zone in ZONES],
         },
         "Tags": tags(names.deployment.stage, function=function.name),
     }

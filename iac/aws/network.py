@@ -1,21 +1,45 @@
 """The network: functions reach the store and the key service by endpoints, and nothing else.
 
-Only the function that asks identity providers has a way out (through a NAT gateway). The others are in subnets without
-a route to the internet: what is stolen there can't leave by itself.
+Only who asks others has a way out (through a NAT gateway): the function that asks identity providers, and the journal's
+where the stage has witnesses or a time-stamp authority. The others are in subnets without a route to the internet: what
+is stolen there can't leave by itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
 from iac.aws.keys import ACTIONS
 from iac.aws.names import Names
 from iac.aws.parts import Json, allow, attribute, camel, policy, ref, resource, tags, template
+from sceau.audit.log.policies import parse_policy
+from sceau_schemas.log import LogSpec
 
 ZONES: Final = ("a", "b")
 _RANGE: Final = "10.20.0.0/16"
+_PORT: Final = 443
 _SUBNETS: Final = {"public": 0, "egress": 16, "isolated": 32}
 """Kinds of subnets, and where the third byte of their addresses begins."""
+
+
+def out_of_reach(stage: str, log: LogSpec) -> Iterator[str]:
+    """Whom the journal would ask on a port that no function gets out by: a sentence for each."""
+    asked = {}
+    if log.policy is not None:
+        witnesses = parse_policy(log.policy.encode()).witnesses
+        asked = {f"log.policy: witness {one.name}": one.url for one in witnesses if one.url is not None}
+    if log.timestamps is not None:
+        asked["log.timestamps"] = log.timestamps.url
+    for who, url in asked.items():
+        try:
+            port = urlsplit(url).port or _PORT
+        except ValueError:
+            yield f"stage {stage}: {who} has an address that can't be read"
+            continue
+        if port != _PORT:
+            yield f"stage {stage}: {who} answers on port {port}: functions on aws get out by port {_PORT} only"
 
 
 def network_template(names: Names) -> Json:
@@ -107,7 +131,13 @@ def _endpoints(names: Names) -> dict[str, Json]:
                 "GroupDescription": "Functions: they call, nobody calls them",
                 "VpcId": ref("Network"),
                 "SecurityGroupEgress": [
-                    {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "CidrIp": "0.0.0.0/0", "Description": "HTTPS"}
+                    {
+                        "IpProtocol": "tcp",
+                        "FromPort": _PORT,
+                        "ToPort": _PORT,
+                        "CidrIp": "0.0.0.0/0",
+                        "Description": "HTTPS",
+                    }
                 ],
                 "Tags": tags(deployment.stage),
             },
@@ -120,8 +150,8 @@ def _endpoints(names: Names) -> dict[str, Json]:
                 "SecurityGroupIngress": [
                     {
                         "IpProtocol": "tcp",
-                        "FromPort": 443,
-                        "ToPort": 443,
+                        "FromPort": _PORT,
+                        "ToPort": _PORT,
                         "SourceSecurityGroupId": attribute("FunctionGroup", "GroupId"),
                         "Description": "HTTPS of functions",
                     }

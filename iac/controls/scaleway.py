@@ -18,6 +18,7 @@ from iac.derive.keys import is_signing
 from iac.policies.language import many
 from iac.policies.requests import REMOVES, Call
 from iac.policies.scaleway import ScalewayAccess
+from iac.scaleway.inputs import WATCH_SETS, WATCHER
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau_schemas.infrastructure import ScalewayInfrastructure
@@ -196,22 +197,38 @@ def _logs(resources: Resources) -> Iterator[Logs]:
 
 
 def _broad(resources: Resources, deployment: Deployment, settings: ScalewayInfrastructure) -> Iterator[tuple[str, str]]:
-    """Rules and statements that grant more than what they name."""
+    """Rules and statements that grant more than what they name, or less than what looking at a stage takes."""
+    watching = 0
     for address, values in _of(resources, "scaleway_iam_policy"):
         if not values.get("application_id"):
             yield address, "it is for no application of ours"
         for rule in values["rule"]:
-            if rule.get("organization_id") or not rule.get("project_ids"):
+            if _watches(rule, values, resources, settings):
+                watching += 1
+            elif rule.get("organization_id") or not rule.get("project_ids"):
                 yield address, "a rule holds for a whole organisation"
             for name in rule["permission_set_names"]:
                 if name.startswith("KeyManager") and not rule.get("condition"):
                     yield address, f"{name} without a condition holds for every key"
+    if not watching:
+        yield WATCHER, "it can't read back the audit trail's settings and the end dates of API keys"
     yield from _broad_buckets(resources, deployment, settings)
     for address, _ in (*_of(resources, "scaleway_iam_group"), *_of(resources, "scaleway_iam_group_membership")):
         yield address, "a group gives rights that no role of the chalicefile has"
     for kind in deployment.buckets.names:
         if not any(values["bucket"] == kind for _, values in _of(resources, "scaleway_object_bucket_policy")):
             yield kind, "without a policy, IAM opens the bucket to every application of its project"
+
+
+def _watches(rule: Values, policy: Values, resources: Resources, settings: ScalewayInfrastructure) -> bool:
+    """Whether this is the one rule for an organisation that there is: read-only, and for who looks at the stage."""
+    applications = {values["id"]: values["tags"][1] for _, values in _of(resources, "scaleway_iam_application")}
+    return (
+        applications.get(policy.get("application_id")) == WATCHER
+        and rule.get("organization_id") == settings.organization
+        and not rule.get("project_ids")
+        and sorted(rule["permission_set_names"]) == sorted(WATCH_SETS)
+    )
 
 
 def _broad_buckets(

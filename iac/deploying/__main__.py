@@ -1,7 +1,8 @@
 """`python -m iac.deploying apply|destroy --stage NAME`: from a judged plan to a stage that was looked at; and back.
 
-apply: the plan that `make plan` left, if every control held on it; then `sceau stage prepare` (Scaleway), `sceau stage
-check`, `sceau smoke` and `sceau evidence`, which is made in any case. destroy: only where no bucket holds anything.
+apply: what was packaged is put where the host finds it, then the plan that `make plan` left is applied, if every
+control held on it; then `sceau stage prepare` (Scaleway), `sceau stage check`, `sceau smoke` and `sceau evidence`,
+which is made in any case. destroy: only where no bucket holds anything.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from typing import Any, Final
 
 import boto3
 
-from iac.deploying import aws, scaleway
+from iac.deploying import aws, pushing, scaleway
 from iac.deploying.acting import as_operations, made_keys, write_settings
 from iac.deploying.errors import OUTPUTS, DeployRefused
 from iac.deploying.holdings import held
 from iac.deploying.reviewed import reviewed
 from iac.derive.deployment import Deployment, derive
 from iac.derive.stores import DerivationError
+from iac.packaging.commit import packaged_from
 from iac.plan import ROOT, PlanRefused, hosted_settings, state_backend
 from iac.scaleway.inputs import variables
 from iac.scaleway.terraform import TerraformFailed
@@ -123,6 +125,8 @@ def apply(work: Work) -> int:
         _say(aws.upload(work.manifest, work.settings.artifacts, work.of("s3", "service")))
         _say(aws.apply(plan.folder, work.settings.prefix, work.settings.artifacts, work.of))
     else:
+        # What is applied starts it by its digest: it must be there before.
+        _say(pushing.push(work.manifest, plan.folder / "plan.json", work.settings.image))
         _say(scaleway.apply(plan.folder))
     deployed = {
         "format": 1,
@@ -130,6 +134,7 @@ def apply(work: Work) -> int:
         "at": work.now().isoformat(timespec="seconds"),
         "plan": plan.plan,
         "package": hashlib.sha256(package).hexdigest(),
+        "commit": packaged_from(work.manifest.parent),
     }
     (work.folder / "deployed.json").write_text(json.dumps(deployed, indent=1) + "\n", "utf-8")
     keys = made_keys(work.folder / OUTPUTS, work.deployment.keys_variable)

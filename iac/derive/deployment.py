@@ -23,6 +23,9 @@ LOCKED = (EVENTS, "journal/log/")
 OPERATIONS = "operations"
 """The tool of the people who run the stage."""
 
+_ASKS_PROVIDERS = "authentication"
+_ASKS_WITNESSES = "journal"
+
 _LOG_DAYS = 1
 """The default retention of a locked bucket whose writer locks each object for itself: what it forgets, lasts a day."""
 
@@ -54,6 +57,8 @@ class Deployment:
     roles: Mapping[str, Rights]
     """Functions and tools by name, with the chalicefile's rights."""
     buckets: Buckets
+    is_vouched_for: bool
+    """Whether witnesses or a time-stamp authority are asked about the log."""
     keys_variable: str | None
     """By which variable each function is told which keys this infrastructure made; None: the chalicefile lists all."""
 
@@ -66,6 +71,10 @@ class Deployment:
     def keys(self) -> tuple[KeyName, ...]:
         """Every key of a stage, whether a role of today holds a right on it or not."""
         return tuple(KeyName)
+
+    def asks_outside(self, function: str) -> bool:
+        """Whether a function asks somebody who is neither the store nor the key service."""
+        return function == _ASKS_PROVIDERS or (function == _ASKS_WITNESSES and self.is_vouched_for)
 
     def store_statements(self) -> tuple[StoreStatement, ...]:
         """What each role may do on the store."""
@@ -114,6 +123,7 @@ def derive(file: Chalicefile, stage: str, spec: StageSpec, table: Mapping[str, s
         functions=tuple(_function(name, one) for name, one in sorted(functions.items())),
         roles=dict(sorted({**functions, **file.tools_of(spec)}.items())),
         buckets=buckets,
+        is_vouched_for=spec.log.policy is not None or spec.log.timestamps is not None,
         keys_variable=keys_variable(made[0]) if made else None,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from iac.packaging import signing
 from iac.packaging.build import Package, build
+from iac.packaging.commit import NAME as COMMIT, commit_of
 from iac.packaging.debian import newest_base
 from iac.packaging.errors import BuildError
 from iac.packaging.interpreter import write_tree
@@ -58,11 +59,13 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def files_of(package: Package, version: str) -> Tree:
+def files_of(package: Package, version: str, commit: str | None = None) -> Tree:
     """Every file of a package: what is deployed, what says what it is, and the list of their digests."""
     files: Tree = dict(package.files)
     files["manifest.json"] = File(package.manifest())
     files[SBOM] = File(bill_of_materials(package, version))
+    if commit is not None:
+        files[COMMIT] = File(f"{commit}\n".encode())
     files[signing.DIGESTS] = File(signing.digest_list(files))
     return files
 
@@ -73,7 +76,7 @@ def _build(options: argparse.Namespace, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        write_tree(files_of(package, version), draft)
+        write_tree(files_of(package, version, commit_of(options.root)), draft)
         draft.chmod(0o755)
         shutil.rmtree(out, ignore_errors=True)
         draft.rename(out)

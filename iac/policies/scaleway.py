@@ -28,6 +28,9 @@ _SETS: Mapping[str, tuple[str, ...]] = {
     "KeyManagerKeyDecrypt": ("keys:unwrap",),
     "KeyManagerKeySign": ("keys:sign",),
     "KeyManagerReadOnly": ("keys:public", "keys:describe"),
+    "AuditTrailExportRead": (),  # these three: of the organisation, neither an object nor a key
+    "AuditTrailReadOnly": (),
+    "IAMReadOnly": (),
 }
 """What each permission set that we use holds (permission sets of 2026-03-20). Another one is not understood."""
 

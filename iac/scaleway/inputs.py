@@ -42,6 +42,11 @@ KEY_SETS: Final = {
     KeyOperation.DESCRIBE: "KeyManagerReadOnly",
 }
 
+WATCHER: Final = "operations"
+WATCH_SETS: Final = ("AuditTrailExportRead", "AuditTrailReadOnly", "IAMReadOnly")
+"""What the tool that looks at a stage reads of the whole organisation: the trail's export and alert rules, and the end
+dates of API keys. None of it lets it read data, use a key, or change anything."""
+
 
 def variables(deployment: Deployment, settings: ScalewayInfrastructure, digest: str) -> dict[str, Any]:
     """Every variable of the root module. `digest`: the packaged image's (`sha256:…`). Raises DerivationError."""
@@ -105,6 +110,7 @@ def _role(deployment: Deployment, role: str, rights: Iterable[StoreStatement]) -
         "function": role in {function.name for function in deployment.functions},
         "object_sets": sorted(sets[False]),
         "journal_sets": sorted(sets[True]),
+        "organization_sets": list(WATCH_SETS) if role == WATCHER else [],
         "key_permissions": {name: list(held) for name, held in sorted(keys.items())},
         "statements": _statements(own),
     }

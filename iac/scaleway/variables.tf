@@ -91,10 +91,11 @@ variable "keys" {
 variable "roles" {
   description = "Functions and tools: what each may do with objects (by bucket) and with keys."
   type = map(object({
-    function        = bool
-    object_sets     = list(string)
-    journal_sets    = list(string)
-    key_permissions = map(list(string))
+    function          = bool
+    object_sets       = list(string)
+    journal_sets      = list(string)
+    organization_sets = list(string)
+    key_permissions   = map(list(string))
     statements = list(object({
       bucket   = string
       sid      = string

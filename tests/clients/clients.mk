@@ -13,7 +13,7 @@ $(VENV)/.clients: requirements/clients.txt | $(VENV)/bin/python
 	@$(call install,clients)
 	@touch $(VENV)/.runtime $(VENV)/.dev
 
-# Without npm there is nothing to install: those tests then say that they are skipped, and fail in CI.
+# Without npm there is nothing to install: those tests then say that they are skipped.
 $(NODE_CLIENTS): tests/clients/package-lock.json tests/clients/.npmrc
 	@command -v npm >/dev/null || exit 0; mkdir -p build; echo "sceau: installing the locked Node clients"; \
 	npm ci --silent --prefix tests/clients >build/npm.log 2>&1 \

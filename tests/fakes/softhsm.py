@@ -17,9 +17,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 from pkcs11 import Attribute
 
+from fixtures.tools import missing
 from sceau.keys.errors import KeyServiceNotUsable
 from sceau.keys.pkcs11_library import find_module, shared_library
 
@@ -41,15 +41,12 @@ class SoftToken:
 
 
 def require_softhsm() -> Path:
-    """The module. Skips the test with a sentence when SoftHSM is not there; in CI that fails."""
+    """The module. Skips the test with a sentence when SoftHSM is not there."""
     with suppress(KeyServiceNotUsable):
         found = find_module(Path(), MODULE)
         if shutil.which("softhsm2-util") is not None:
             return found
-    sentence = "SoftHSM2 is not installed (Debian: softhsm2), so no HSM was tested"
-    if os.environ.get("CI"):
-        pytest.fail(sentence)
-    pytest.skip(sentence)
+    return missing("SoftHSM2 is not installed (Debian: softhsm2), so no HSM was tested")
 
 
 @cache

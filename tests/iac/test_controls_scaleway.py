@@ -123,6 +123,18 @@ LINES: dict[str, list[Line]] = {
                 added(permission_set_names=["AllProductsFullAccess"]),
                 added(project_ids=[], organization_id="00000000-0000-4000-8000-000000000000"),
             ),
+            lambda _, rule: bool(rule["project_ids"]),
+        ),
+        Line(
+            IAM,
+            "rule.*",
+            (
+                added(permission_set_names=["IAMManager"]),
+                added(permission_set_names=["AuditTrailReadOnly"]),
+                added(organization_id="99999999-9999-4999-8999-999999999999"),
+                added(organization_id=None),
+            ),
+            lambda _, rule: bool(rule["organization_id"]),
         ),
         Line(
             IAM, "rule.*.permission_set_names", (one_more("KeyManagerFullAccess"), one_more("ObjectStorageFullAccess"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.tools import missing
 from sceau.cli.evidence_table import REQUIREMENTS
 from sceau.cli.main import main
 
@@ -24,9 +24,7 @@ def browse(tmp_path: Path) -> Browse:
     """Chromium without a window, on files only."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have Chromium: apt-get install chromium")
-        pytest.skip("the evidence page is not looked at in a browser: Chromium is not there")
+        missing("the evidence page is not looked at in a browser: Chromium is not there")
     command = [program, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:

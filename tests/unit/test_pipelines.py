@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
+from fixtures.tools import missing
+
 ROOT = Path(__file__).resolve().parents[2]
 GITLAB, GITHUB = ROOT / ".gitlab-ci.yml", ROOT / ".github" / "workflows" / "sceau.yml"
 PAGE = ROOT / "docs" / "deploy" / "pipelines.md"
 BOTH = pytest.mark.parametrize("path", [GITLAB, GITHUB], ids=["gitlab", "github"])
-_MAKE = re.compile(r"\bmake ([a-z-]+)")
+_MAKE = re.compile(r"\bmake ([a-z0-9-]+)")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def test_both_run_the_same_targets_in_the_same_order() -> None:
 @BOTH
 def test_every_target_is_there(path: Path) -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8") + (ROOT / "iac" / "iac.mk").read_text("utf-8")
-    there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    there = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
     named = {target for found in targets(path).values() for target in found}
     assert {
         "test",
@@ -57,6 +59,34 @@ def test_every_target_is_there(path: Path) -> None:
         "deploy",
     } <= named
     assert named <= there
+
+
+@BOTH
+def test_the_test_job_has_an_hsm_and_an_s3_server_and_may_skip_what_needs_more(path: Path) -> None:
+    assert targets(path)["test"] == ["s3-server", "test", "check"]
+    text = path.read_text("utf-8")
+    assert "softhsm2" in text
+    assert "SCEAU_NO_SKIP" not in text, "the folder beside the project is not in a customer's clone"
+
+
+def test_only_the_runner_s_own_profile_asks_whether_it_is_ci() -> None:
+    asking = [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if re.search(r"""environ(\.get\(|\[)["']CI["']""", path.read_text("utf-8"))
+    ]
+    assert asking == ["tests/conftest.py"], "every pipeline sets it: what must be there is said by SCEAU_NO_SKIP"
+    assert "export CI=true SCEAU_NO_SKIP=1" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("demanded", "raised"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_a_tool_that_is_missing_skips_its_test_on_ci_unless_none_may_be(
+    demanded: str, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "true")
+    monkeypatch.setenv("SCEAU_NO_SKIP", demanded)
+    with pytest.raises(raised, match="the tool is not here"):
+        missing("the tool is not here")
 
 
 @BOTH
@@ -78,7 +108,7 @@ def test_nothing_is_planned_that_was_not_signed_and_checked(path: Path) -> None:
 @BOTH
 def test_nothing_is_deployed_without_a_person_or_but_what_was_planned(path: Path) -> None:
     job = read(path)["deploy"] if path == GITLAB else read(path)["jobs"]["deploy"]
-    assert job["needs"] == ["sign", "plan"]
+    assert job["needs"] == ["test", "sign", "plan"]
     assert targets(path)["deploy"] == ["verify", "deploy"]
     assert commands(path)["deploy"][-1] == 'make deploy STAGE="$STAGE" PLANNED=1'
     if path == GITLAB:
@@ -88,6 +118,29 @@ def test_nothing_is_deployed_without_a_person_or_but_what_was_planned(path: Path
         assert job["environment"].endswith("-deploy"), "the environment with reviewers, not the one that plans"
 
 
+def test_where_nothing_is_installed_the_jobs_fetch_terraform_by_its_digest_and_skopeo() -> None:
+    jobs = commands(GITHUB)
+    [fetch] = [line for line in jobs["plan"] if "releases.hashicorp.com" in line]
+    assert fetch in jobs["deploy"]
+    version, digest = re.findall(r"terraform_([0-9.]+)_|\b([0-9a-f]{64})\b", fetch)
+    assert tuple(map(int, version[0].split("."))) >= (1, 11)
+    assert digest[1]
+    assert "sha256sum --check" in fetch
+    for job in ("plan", "deploy"):
+        assert jobs[job].index(fetch) < next(n for n, line in enumerate(jobs[job]) if line.startswith("make"))
+    assert any("install -y -qq skopeo" in line for line in jobs["deploy"])
+    head = GITLAB.read_text("utf-8").partition("\n\n")[0]
+    assert "Terraform" in head
+    assert "skopeo" in head
+
+
+def test_a_plan_travels_without_programs_that_would_no_longer_run() -> None:
+    [kept] = [
+        step["with"] for step in read(GITHUB)["jobs"]["plan"]["steps"] if "upload-artifact" in step.get("uses", "")
+    ]
+    assert kept["path"].split() == ["build/iac/", "!build/iac/terraform-plugins/**", "!build/iac/**/.terraform/**"]
+
+
 @BOTH
 def test_the_evidence_is_kept_of_a_deployment_that_did_not_hold_too(path: Path) -> None:
     if path == GITLAB:
@@ -95,6 +148,21 @@ def test_the_evidence_is_kept_of_a_deployment_that_did_not_hold_too(path: Path) 
     else:
         last = read(path)["jobs"]["deploy"]["steps"][-1]
         assert (last["if"], last["with"]["path"]) == ("${{ !cancelled() }}", "build/iac/")
+
+
+@BOTH
+def test_the_evidence_has_what_the_tests_of_this_commit_showed(path: Path) -> None:
+    """From the job that runs them to the one that makes the evidence of its deployment."""
+    if path == GITLAB:
+        assert read(path)["test"]["artifacts"]["paths"] == ["build/results/"]
+        assert "test" in read(path)["deploy"]["needs"]
+    else:
+        jobs = read(path)["jobs"]
+        [kept] = [step["with"] for step in jobs["test"]["steps"] if "upload-artifact" in step.get("uses", "")]
+        fetched = [step["with"] for step in jobs["deploy"]["steps"] if "download-artifact" in step.get("uses", "")]
+        assert kept["path"] == "build/results/"
+        assert {"name": kept["name"], "path": "build/results/"} in fetched
+        assert "test" in jobs["deploy"]["needs"]
 
 
 @BOTH
@@ -142,7 +210,7 @@ def test_no_shell_line_holds_what_somebody_else_wrote(path: Path) -> None:
 def test_every_variable_is_on_the_page() -> None:
     text = GITLAB.read_text("utf-8") + GITHUB.read_text("utf-8")
     named = set(re.findall(r"(?:vars|secrets)\.([A-Z_]+)", text)) | set(re.findall(r"\$([A-Z][A-Z_]+)", text))
-    ours = {name for name in named if not name.startswith(("CI_", "RUNNER_", "PIP_", "KEY"))}
+    ours = {name for name in named if not name.startswith(("CI_", "RUNNER_", "GITHUB_", "PIP_", "KEY"))}
     page = PAGE.read_text("utf-8")
     assert ours
     assert [name for name in ours if f"`{name}`" not in page] == []

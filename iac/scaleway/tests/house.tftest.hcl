@@ -56,12 +56,20 @@ run "identity" {
     key_ids         = { content = "c", dossier = "d" }
     roles = {
       ingest = {
-        function        = true
-        object_sets     = ["ObjectStorageObjectsWrite"]
-        journal_sets    = []
-        key_permissions = { KeyManagerKeyEncrypt = ["content", "dossier"] }
+        function          = true
+        object_sets       = ["ObjectStorageObjectsWrite"]
+        journal_sets      = []
+        organization_sets = []
+        key_permissions   = { KeyManagerKeyEncrypt = ["content", "dossier"] }
       }
-      nothing = { function = false, object_sets = [], journal_sets = [], key_permissions = {} }
+      watching = {
+        function          = false
+        object_sets       = []
+        journal_sets      = []
+        organization_sets = ["AuditTrailReadOnly"]
+        key_permissions   = {}
+      }
+      nothing = { function = false, object_sets = [], journal_sets = [], organization_sets = [], key_permissions = {} }
     }
   }
   assert {
@@ -69,7 +77,11 @@ run "identity" {
     error_message = "A right on keys names them."
   }
   assert {
-    condition     = length(scaleway_iam_policy.role) == 1 && length(scaleway_iam_application.role) == 2
+    condition     = scaleway_iam_policy.role["watching"].rule[0].organization_id == "00000000-0000-4000-8000-000000000000"
+    error_message = "What is the organisation's is read there."
+  }
+  assert {
+    condition     = length(scaleway_iam_policy.role) == 2 && length(scaleway_iam_application.role) == 3
     error_message = "Who may do nothing has an application and no policy."
   }
 }

@@ -66,6 +66,7 @@ class Found:
         self.smoke = self._read(folder / "smoke.json", "smoke journey")
         self.deployed = self._read(folder / "deployed.json", "deployment")
         self._tests: dict[str, list[tuple[str, str]]] = {}
+        self._of_others: dict[str, str] = {}
         for path in sorted(tests.glob("*.xml")):
             self._read_tests(path)
 
@@ -89,7 +90,7 @@ class Found:
         return read
 
     def _read_tests(self, path: Path) -> None:
-        """A JUnit report: a test that was skipped has shown nothing."""
+        """A JUnit report: a test that was skipped has shown nothing, nor has one of a commit that is not deployed."""
         data = path.read_bytes()
         try:
             root = etree.fromstring(data, etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False))
@@ -102,8 +103,16 @@ class Found:
                 name = f"{case.get('classname', '').replace('.', '/')}.py::{case.get('name', '').partition('[')[0]}"
                 outcome = BROKEN if case.find("failure") is not None or case.find("error") is not None else HELD
                 outcome = UNSEEN if case.find("skipped") is not None else outcome
+                if self.deployed and not self._is_deployed(of):
+                    self._of_others[name] = of
+                    continue
                 self._tests.setdefault(name, []).append((outcome, at))
         self.sources.append(_source("tests", path, data, at, of))
+
+    def _is_deployed(self, suite: str) -> bool:
+        """Whether a run was of the commit from which the deployed package was made. One that is not known is none."""
+        commit = self.deployed.get("commit")
+        return commit is not None and suite == f"sceau {commit}"
 
     def proofs(self, one: Requirement) -> Iterator[Proof]:
         """What stands for a requirement, as it came out."""
@@ -141,6 +150,9 @@ class Found:
         at = max((at for _, at in runs), default=None) or None
         file, _, function = name.partition("::")
         seen = f"{len(runs)} cases" if len(runs) > 1 else "" if runs else "run `make test` and `make test-slow`"
+        if not runs and name in self._of_others:
+            deployed = self.deployed.get("commit") or "no commit that is known"
+            seen = f"it was run on {self._of_others[name] or 'no commit that is known'}, and {deployed} is deployed"
         return Proof("test", function, file, outcome, at, seen)
 
 

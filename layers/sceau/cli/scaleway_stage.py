@@ -1,5 +1,5 @@
 """What a stage on Scaleway needs beside what Terraform can make: the audit trail's export, its alert rules, and the
-functions' credentials. Each is made when it is missing, left when it is right, and read back by `stage check`.
+functions' credentials. Each is made when it is missing, left when it is right, and read back by `sceau stage check`.
 
 Credentials never pass through a plan or a state (docs/decisions/0013-no-credential-passes-through-terraform.md): a key
 is made with an end date, and goes from the host's answer into the container's secret environment.
@@ -11,17 +11,22 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from sceau.cli.scaleway_api import HostRefused, ScalewayApi
 from sceau.keys.scaleway_http import SECRET_KEY_VARIABLE
+from sceau.objects.findings import Finding
 
 EXPORT_LATE: Final = timedelta(hours=48)
 """The trail is exported once a day, the day before: later than two days is late."""
 
 RENEWED_AT: Final = 1 / 3
 """A key is renewed when less than this part of its life is left."""
+
+LONGEST_BY_HAND: Final = timedelta(days=90)
+"""How far off the end of a key may be that a person made (docs/deploy/scaleway.md, step 3)."""
 
 _TRAIL: Final = "/audit-trail/v1alpha1/regions"
 _KEYS: Final = "/iam/v1alpha1/api-keys"
@@ -62,14 +67,6 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was looked at: whether it is as it must be, in one sentence."""
-
-    holds: bool
-    text: str
-
-
 def prepare(api: ScalewayApi, wanted: Wanted, clock: Callable[[], datetime]) -> Iterator[str]:
     """Make what is missing; yield a sentence for each thing that was done. Raises HostRefused; safe to repeat."""
     yield from _prepare_export(api, wanted)
@@ -78,21 +75,26 @@ def prepare(api: ScalewayApi, wanted: Wanted, clock: Callable[[], datetime]) -> 
         yield from _prepare_credential(api, wanted, function, clock())
 
 
-def read_back(api: ScalewayApi, wanted: Wanted, clock: Callable[[], datetime]) -> Iterator[Line]:
-    """What the host says now of everything that `prepare` makes. Raises HostRefused."""
-    yield _export_line(_export(api, wanted), wanted, clock())
-    rules = _rules(api, wanted)
-    off = [rule for rule in rules if rule.get("status") not in ("enabled", "enabling")]
-    yield Line(
-        bool(rules) and not off, f"{len(rules) - len(off)} of {len(rules)} alert rules of the audit trail are on"
-    )
+def read_back(api: ScalewayApi, wanted: Wanted, clock: Callable[[], datetime]) -> Iterator[Finding]:
+    """What the host says now of everything that `prepare` makes, and of the keys that people made for tools.
+
+    What the host does not tell is not shown to hold.
+    """
+    yield _told("the audit trail's export", lambda: _export_seen(_export(api, wanted), wanted, clock()))
+    yield _told("the audit trail's alert rules", lambda: _rules_seen(_rules(api, wanted)))
     for function in sorted(wanted.containers):
-        keys = _own_keys(api, wanted, function)
-        left = _expiry(keys[0]) - clock() if keys else timedelta(0)
-        yield Line(
-            left > timedelta(days=wanted.credential_days) * RENEWED_AT / 2,
-            f"{function}: its API key ends in {left.days} days" if keys else f"{function}: it has no API key",
-        )
+        yield _told(f"API key of {function}", partial(_key_seen, api, wanted, function, clock()))
+    for tool in sorted(set(wanted.applications) - set(wanted.containers)):
+        yield _told(f"API keys of {tool}", partial(_keys_seen, api, wanted, tool, clock()))
+
+
+def _told(name: str, look: Callable[[], tuple[bool, str]]) -> Finding:
+    try:
+        return Finding(name, *look())
+    except HostRefused as error:
+        return Finding(name, held=False, seen=f"it could not be read: {error}")
+    except (KeyError, TypeError, ValueError):
+        return Finding(name, held=False, seen="it could not be read: the host's answer is of another form")
 
 
 def _prepare_export(api: ScalewayApi, wanted: Wanted) -> Iterator[str]:
@@ -127,18 +129,46 @@ def _leads_to(job: Mapping[str, Any], wanted: Wanted) -> bool:
     return all(told.get(name) == wanted.export[name] for name in ("bucket", "region", "prefix", "project_id"))
 
 
-def _export_line(job: Mapping[str, Any] | None, wanted: Wanted, now: datetime) -> Line:
+def _export_seen(job: Mapping[str, Any] | None, wanted: Wanted, now: datetime) -> tuple[bool, str]:
     if job is None:
-        return Line(holds=False, text="the audit trail is exported nowhere: run `sceau stage prepare`")
+        return False, "it leads nowhere: run `sceau stage prepare`"
     if not _leads_to(job, wanted):
-        return Line(holds=False, text=f"the audit trail is exported elsewhere than to {wanted.export['bucket']}")
+        return False, f"it leads elsewhere than to {wanted.export['bucket']}"
     if not job.get("last_run_at"):
         young = now - datetime.fromisoformat(job["created_at"]) < EXPORT_LATE
-        return Line(young, "the audit trail's export has not run yet")
+        return young, f"to {wanted.export['bucket']}; it has not run yet"
     age = now - datetime.fromisoformat(job["last_run_at"])
     code = (job.get("last_status") or {}).get("code")
-    text = f"the audit trail was last exported {age.days * 24 + age.seconds // 3600} h ago, with {code or 'no status'}"
-    return Line(code == "success" and age < EXPORT_LATE, text)
+    seen = f"to {wanted.export['bucket']}; last {age.days * 24 + age.seconds // 3600} h ago, with {code or 'no status'}"
+    return code == "success" and age < EXPORT_LATE, seen
+
+
+def _rules_seen(rules: list[dict[str, Any]]) -> tuple[bool, str]:
+    on = [rule for rule in rules if rule.get("status") in ("enabled", "enabling")]
+    return bool(rules) and len(on) == len(rules), f"{len(on)} of {len(rules)} are on"
+
+
+def _key_seen(api: ScalewayApi, wanted: Wanted, function: str, now: datetime) -> tuple[bool, str]:
+    """The key that `prepare` made last: renewed in time."""
+    keys = _own_keys(api, wanted, function)
+    if not keys:
+        return False, "there is none: run `sceau stage prepare`"
+    if not keys[0].get("expires_at"):
+        return False, "it has no end date"
+    left = _expiry(keys[0]) - now
+    seen = f"it ends on {_expiry(keys[0]).date().isoformat()}, in {left.days} days"
+    return left > timedelta(days=wanted.credential_days) * RENEWED_AT / 2, seen
+
+
+def _keys_seen(api: ScalewayApi, wanted: Wanted, tool: str, now: datetime) -> tuple[bool, str]:
+    """Keys that a person made for a tool: each has an end, and not a far one."""
+    keys = _keys_of(api, wanted, tool)
+    ends = [_expiry(key) for key in keys if key.get("expires_at")]
+    if len(ends) < len(keys):
+        return False, f"{len(keys) - len(ends)} of {len(keys)} have no end date"
+    if not ends:
+        return True, "there are none"
+    return max(ends) - now <= LONGEST_BY_HAND, f"{len(ends)}, the last ends on {max(ends).date().isoformat()}"
 
 
 def _rules(api: ScalewayApi, wanted: Wanted) -> list[dict[str, Any]]:
@@ -195,9 +225,12 @@ def _take_away(api: ScalewayApi, function: str, keys: list[dict[str, Any]]) -> I
 
 def _own_keys(api: ScalewayApi, wanted: Wanted, function: str) -> list[dict[str, Any]]:
     """The keys of a function's application that we made, the newest first."""
-    found = api.all(_KEYS, "api_keys", organization_id=wanted.organization, bearer_id=wanted.applications[function])
-    own = [key for key in found if key.get("description") == _description(wanted, function)]
+    own = [key for key in _keys_of(api, wanted, function) if key.get("description") == _description(wanted, function)]
     return sorted(own, key=lambda key: datetime.fromisoformat(key["created_at"]), reverse=True)
+
+
+def _keys_of(api: ScalewayApi, wanted: Wanted, role: str) -> list[dict[str, Any]]:
+    return list(api.all(_KEYS, "api_keys", organization_id=wanted.organization, bearer_id=wanted.applications[role]))
 
 
 def _description(wanted: Wanted, function: str) -> str:

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sceau.cli.local_s3 import s3_of
 from sceau.cli.local_stage import folder_of
 from sceau.cli.process import answers
+from sceau.cli.stage_commands import looked_at
 from sceau.objects.findings import Finding
 from sceau.stage import SettingsError, Stage
 from sceau_schemas.stores import S3StoreSpec
@@ -27,20 +29,23 @@ def add_stage_check(
     """Add the action to those of `sceau stage`."""
     check = actions.add_parser(
         "check",
-        help="races, locks, versions, place, encryption, public access, keys, clocks; writes under probe/ only; "
+        help="races, locks, versions, place, encryption, public access, keys, clocks, on "
+        "Scaleway what `stage prepare` made; writes under probe/ only; "
         "not 0 if something does not hold",
     )
     common(check)
     check.add_argument("stage", metavar="NAME", help="a stage of the chalicefile")
     check.add_argument("--report", type=Path, help="write what was found there too, as JSON, for `sceau evidence`")
-    check.set_defaults(run=lambda options: _run(load(options), options.report))
+    check.add_argument("--outputs", type=Path, help="what the host made (build/iac/NAME/outputs.json; Scaleway)")
+    check.set_defaults(run=lambda options: _run(load(options), options.report, options.outputs))
 
 
-def _run(stage: Stage, written: Path | None) -> int:
+def _run(stage: Stage, written: Path | None, outputs: Path | None) -> int:
     found: list[Finding] = []
     with reachable(stage):
         try:
-            return report(_kept(stage.properties(stage.file.tools["operations"]), found))
+            measured = stage.properties(stage.file.tools["operations"])
+            return report(_kept(chain(measured, looked_at(stage, outputs)), found))
         finally:
             if written is not None:
                 write_report(written, stage.name, found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import warnings
 from collections.abc import Callable
@@ -12,6 +11,7 @@ import pytest
 
 from fixtures.packages import CACHE, VERSION, Built
 from fixtures.project import IMAGE, ROOT, ZIPS, copy_project
+from fixtures.tools import missing
 from iac.packaging import debian
 from iac.packaging.__main__ import files_of
 from iac.packaging.build import build
@@ -31,8 +31,8 @@ def base_lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
         debian.fetch_base(debian.read_base_lock(locked), CACHE)
     except BuildError as error:
         if "no longer has" not in str(error):
-            if shutil.which("apt-get") is None and not os.environ.get("CI"):
-                pytest.skip(f"packages are not built here: {error}")
+            if shutil.which("apt-get") is None:
+                missing(f"packages are not built here: {error}")
             raise
         fresh = tmp_path_factory.mktemp("lock") / "base.lock"
         fresh.write_text(debian.newest_base(), "ascii")

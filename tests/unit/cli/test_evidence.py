@@ -70,6 +70,11 @@ def runs(folder: Path, *, outcome: str = "") -> None:
     (folder / "test.xml").write_text(suite, "utf-8")
 
 
+def deployed(folder: Path, commit: str | None) -> None:
+    told = {"format": 1, "stage": "local", "at": "2026-11-23T09:30:00+00:00", "plan": {}, "package": "ab"}
+    (folder / "deployed.json").write_text(json.dumps(told | {"commit": commit}), "utf-8")
+
+
 def everything(folder: Path) -> None:
     controls(folder)
     checks(folder)
@@ -170,6 +175,35 @@ def test_a_test_that_was_skipped_has_shown_nothing(stage: Stage, tmp_path: Path)
     everything(tmp_path)
     runs(tmp_path, outcome="<skipped/>")
     assert rows(stage, tmp_path)["HDS v2 23"]["state"] == "not shown"
+
+
+@pytest.mark.parametrize(
+    ("commit", "state", "seen"),
+    [
+        ("abc", "shown in part", "2 cases"),
+        ("abd", "not shown", "it was run on sceau abc, and abd is deployed"),
+        ("ab", "not shown", "it was run on sceau abc, and ab is deployed"),
+        (None, "not shown", "it was run on sceau abc, and no commit that is known is deployed"),
+    ],
+)
+@pytest.mark.parametrize("outcome", ["", "<failure/>"])
+def test_tests_of_another_commit_than_the_deployed_have_shown_nothing(
+    outcome: str, commit: str | None, state: str, seen: str, stage: Stage, tmp_path: Path
+) -> None:
+    everything(tmp_path)
+    runs(tmp_path, outcome=outcome)
+    deployed(tmp_path, commit)
+    row = rows(stage, tmp_path)["HDS v2 23"]
+    assert row["state"] == ("broken" if outcome and commit == "abc" else state)
+    assert {proof["seen"] for proof in row["proofs"] if proof["kind"] == "test"} == {seen}
+
+
+def test_a_second_run_of_the_deployed_commit_is_what_counts(stage: Stage, tmp_path: Path) -> None:
+    everything(tmp_path)
+    deployed(tmp_path, "abc")
+    of_another = (tmp_path / "test.xml").read_text("utf-8").replace("sceau abc", "sceau abc-dirty")
+    (tmp_path / "another.xml").write_text(of_another.replace("/>", "><failure/></testcase>"), "utf-8")
+    assert rows(stage, tmp_path)["HDS v2 23"]["state"] == "shown in part"
 
 
 @pytest.mark.parametrize(

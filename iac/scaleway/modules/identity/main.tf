@@ -1,5 +1,6 @@
 # One application per function and per tool, with one policy each. Nothing is granted for a whole project but object
-# operations, which the buckets' own policies narrow down to names; every right on a key names that key.
+# operations, which the buckets' own policies narrow down to names; every right on a key names that key. The one tool
+# that looks at a stage reads the trail's settings and the end dates of API keys, which are the organisation's.
 #
 # No API key here: its secret would rest in the state. `sceau stage prepare` makes them, with an end date.
 
@@ -25,6 +26,7 @@ resource "scaleway_iam_policy" "role" {
     for_each = local.rules[each.key]
     content {
       project_ids          = rule.value.projects
+      organization_id      = rule.value.organization
       permission_set_names = rule.value.sets
       condition            = rule.value.condition
     }
@@ -35,16 +37,20 @@ locals {
   rules = {
     for role, rights in var.roles : role => concat(
       length(rights.object_sets) == 0 ? [] : [
-        { projects = [var.project], sets = rights.object_sets, condition = null }
+        { projects = [var.project], sets = rights.object_sets, condition = null, organization = null }
       ],
       length(rights.journal_sets) == 0 ? [] : [
-        { projects = [var.journal_project], sets = rights.journal_sets, condition = null }
+        { projects = [var.journal_project], sets = rights.journal_sets, condition = null, organization = null }
+      ],
+      length(rights.organization_sets) == 0 ? [] : [
+        { projects = null, sets = rights.organization_sets, condition = null, organization = var.organization }
       ],
       [
         for permission, purposes in rights.key_permissions : {
-          projects  = [var.project]
-          sets      = [permission]
-          condition = join(" || ", [for purpose in purposes : "resource.id == \"${var.key_ids[purpose]}\""])
+          projects     = [var.project]
+          sets         = [permission]
+          condition    = join(" || ", [for purpose in purposes : "resource.id == \"${var.key_ids[purpose]}\""])
+          organization = null
         }
       ],
     )

@@ -16,10 +16,11 @@ variable "journal_project" {
 
 variable "roles" {
   type = map(object({
-    function        = bool
-    object_sets     = list(string)
-    journal_sets    = list(string)
-    key_permissions = map(list(string))
+    function          = bool
+    object_sets       = list(string)
+    journal_sets      = list(string)
+    organization_sets = list(string)
+    key_permissions   = map(list(string))
   }))
 }
 
