@@ -97,11 +97,17 @@ class EntryRow(Stored):
     holders_own: bool = False  # its author is the record's holder
     covers: tuple[Day, Day] | None = None  # a care history's first and last day
     fallen_out: bool = False  # a care history that another replaced: its bytes are no part of the record any more
+    hidden_since: Millis | None = None  # INVISIBLE_PATIENT counts from then: it stood on what this entry replaces
     terms: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def waits_since(self) -> int:
+        """From when the delays of INVISIBLE_PATIENT count: the deposit, or that of what this entry replaces."""
+        first, *_ = (*self.earlier, self.now)
+        return first.updated if self.hidden_since is None else self.hidden_since
 
     def facts(self) -> EntryFacts:
         """What a decision may need of it, in its present version."""
-        first, *_ = (*self.earlier, self.now)
         hidden_for_a_time = any(label.code.startswith("INVISIBLE_") for label in self.now.labels)
         return EntryFacts(
             status=self.now.status,
@@ -111,7 +117,7 @@ class EntryRow(Stored):
             author_professionals=self.author_professionals,
             depositor=self.depositor,
             depositor_structures=self.depositor_structures,
-            deposited=first.updated if hidden_for_a_time else None,
+            deposited=self.waits_since if hidden_for_a_time else None,
             holders_own=self.holders_own,
             covers_until=self.covers[1] if self.covers else None,
         )

@@ -139,15 +139,21 @@ class Decision:
             return self._opening()
         if act in ALWAYS_READ:
             return self._always_read()
-        if record.status is RecordStatus.ABSENT:
-            return Reason.DENIED_NO_RECORD
-        if act in LIFE:
+        if act in LIFE and record.status is not RecordStatus.ABSENT:
             return self._by_whom() if record.status in _STATES[act] else Reason.DENIED_STATE
-        if record.status in _ARCHIVED:
-            return Reason.DENIED_CLOSED
-        if record.status is RecordStatus.SUSPENDED:
-            return Reason.DENIED_SUSPENDED
-        return self._on_open_record()
+        return self._not_open() or self._on_open_record()
+
+    def _not_open(self) -> Reason | None:
+        """Why nobody reads or changes the record in its state; None for an open one."""
+        match self._record.status:
+            case RecordStatus.ABSENT:
+                return Reason.DENIED_NO_RECORD
+            case RecordStatus.CLOSED | RecordStatus.DECEASED:
+                return Reason.DENIED_CLOSED
+            case RecordStatus.SUSPENDED:
+                return Reason.DENIED_SUSPENDED
+            case RecordStatus.OPEN:
+                return None
 
     def _extracting(self) -> Reason:
         """HOM EX_AIR-120: a structure's own, over all records; so its token names none. `of_own_structure` is next."""
@@ -204,10 +210,18 @@ class Decision:
             # TD0.2 tells what may be done here and why not: it needs no grant, else nobody could learn it.
             return Reason.ALLOWED_STATUS
         if act is Act.READ_NOTICES:
-            return Reason.ALLOWED_MEDECIN_TRAITANT if is_medecin_traitant(actor, record) else Reason.DENIED_NOT_NAMED
+            return self._notified()
         if record.status is RecordStatus.ABSENT:
             return Reason.DENIED_NO_RECORD
         return Reason.ALLOWED_NAMED  # of the consents: those that name the professional, or the structure
+
+    def _notified(self) -> Reason:
+        """The médecin traitant is told of emergencies (CSP R. 1111-48), as long as they may read the record itself."""
+        denied = self._not_open() or barred(self._actor, self._record, self._rules.settings)
+        if denied is not None:
+            return denied
+        named = is_medecin_traitant(self._actor, self._record)
+        return Reason.ALLOWED_MEDECIN_TRAITANT if named else Reason.DENIED_NOT_NAMED
 
     def _feeding(self) -> Reason:
         actor, record, settings = self._actor, self._record, self._rules.settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -58,3 +60,31 @@ def deposit(
     if {MASKED, INVISIBLE_PATIENT} <= found and not settings.masked_and_invisible_together:
         return Reason.DENIED_LABELS_TOGETHER
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a document takes over of those that it replaces: labels (codes), and since when the patient waits.
+
+    `hidden_since`: from when the month of INVISIBLE_PATIENT counts; None: from the new document's own deposit.
+    """
+
+    labels: frozenset[str] = frozenset()
+    hidden_since: datetime | None = None
+
+
+def inherited(replaced: Iterable[DocumentFacts]) -> Inherited:
+    """What masks go on, on a document that replaces these, whatever labels it is sent with.
+
+    A replacement lifts nothing: a mask is the holder's (CSP R. 1111-49), a minor's secret ends by a confirmed act of
+    its own (EX_3.3-1045; CSP L. 1111-5), and what awaits its announcement waits on (R. 1111-53). Nor does it begin the
+    month again: that counts from the first deposit under the label, also when it is over. Of several targets the one
+    that waits the longest decides: its content may be in the new document too.
+    """
+    labels: set[str] = set()
+    hidden: list[datetime] = []
+    for document in replaced:
+        labels |= document.labels & VISIBILITY
+        if INVISIBLE_PATIENT in document.labels and document.deposited is not None:
+            hidden.append(document.deposited)
+    return Inherited(frozenset(labels), max(hidden, default=None))

@@ -87,13 +87,20 @@ def _add_grid_options(action: argparse.ArgumentParser) -> None:
     action.add_argument("--edition", required=True, help="its name, as arrete-2023-10-26: it stands in traces")
     action.add_argument("--effective-from", required=True, metavar="YYYY-MM-DD", help="the day from which it holds")
     action.add_argument("--source", required=True, help="where it comes from")
-    action.add_argument("--columns", type=int, default=PROFESSIONS, help="how many professions (19)")
-    action.add_argument("--types", type=int, default=DOCUMENT_TYPES, help="how many document types (87)")
+    # A later arrêté may have more of either. With fewer the rest would be unknown: half a grid.
+    action.add_argument("--columns", type=int, default=PROFESSIONS, help="how many professions (19, or more)")
+    action.add_argument("--types", type=int, default=DOCUMENT_TYPES, help="how many document types (87, or more)")
     action.add_argument("--blank-denies", action="store_true", help="an empty cell denies, else the grid is refused")
 
 
 def _take(options: argparse.Namespace, stage: Stage, *, keep: bool) -> int:
     """Read a grid, say what it changes, and keep it. A grid with a fault changes nothing."""
+    for option, given, least in (
+        ("--columns", options.columns, PROFESSIONS),
+        ("--types", options.types, DOCUMENT_TYPES),
+    ):
+        if given < least:
+            raise SettingsError(f"{option} is {least} or more: half a grid is not taken")
     store, rules = _rules(stage)
     expected = Expected(known_columns(), known_types(), options.columns, options.types, options.blank_denies)
     try:

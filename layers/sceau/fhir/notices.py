@@ -146,10 +146,13 @@ def updates(rows: Iterable[EntryRow], reader: Reader, now: datetime) -> list[Not
 
 def _updated_on(row: EntryRow, reader: Reader, now: datetime) -> date | None:
     versions: Sequence[EntryVersion] = (*row.earlier, row.now)
-    told = _EPOCH + timedelta(milliseconds=versions[0].updated) + NOTICE_AFTER
+    told = _EPOCH + timedelta(milliseconds=row.waits_since) + NOTICE_AFTER
     if told > now:
         return None
-    then = [one for one in versions if _EPOCH + timedelta(milliseconds=one.updated) <= told][-1]
+    present = [one for one in versions if _EPOCH + timedelta(milliseconds=one.updated) <= told]
+    if not present:
+        return None  # the two weeks ended while what it replaces was there: that one's notice tells
+    then = present[-1]
     labels = {label.code for label in then.labels}
     kept_from_representatives = INVISIBLE_REPRESENTATIVES in {label.code for one in versions for label in one.labels}
     if reader is Reader.REPRESENTATIVE and kept_from_representatives:

@@ -237,13 +237,22 @@ def unseen_labels_after(before: Sequence[StoredCoding], patch: Patch) -> tuple[S
     if len(patch.labels) > 1 or patch.labels[0].at not in (None, 0):
         raise unprocessable("a caller that may not read replaces the first label, or all of them", code="not-supported")
     asked = labels_after((rules.NORMAL,), patch)
-    codes, known = {label.code for label in asked}, {label.code for label in before}
-    stays = codes & {MASKED, INVISIBLE_PATIENT}
-    kept = [label for label in before if stays or label.code != INVISIBLE_PATIENT]
-    kept += [label for label in asked if label.code in VISIBILITY and label.code not in known]
-    if any(label.code in VISIBILITY for label in kept):
-        kept = [label for label in kept if label.code != _NORMAL]
-    return tuple(kept) or (rules.NORMAL,)
+    stays = {label.code for label in asked} & {MASKED, INVISIBLE_PATIENT}
+    return with_masks([label for label in before if stays or label.code != INVISIBLE_PATIENT], asked)
+
+
+def with_masks(labels: Sequence[StoredCoding], more: Sequence[StoredCoding]) -> tuple[StoredCoding, ...]:
+    """The labels, and behind them the masks among `more` that they lack. N says that there is none: beside one it goes.
+
+    What has no label at all becomes N.
+    """
+    each = {label.code: label for label in labels}
+    for label in more:
+        if label.code in VISIBILITY:
+            each.setdefault(label.code, label)
+    if not VISIBILITY.isdisjoint(each):
+        each.pop(_NORMAL, None)
+    return tuple(each.values()) or (rules.NORMAL,)
 
 
 def _apply(now: list[StoredCoding], change: LabelChange) -> None:

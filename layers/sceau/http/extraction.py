@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from typing import Final
@@ -23,6 +23,7 @@ from sceau.audit.journal import JournalEvent, JournalReader
 from sceau.audit.log.ahead import called_ahead
 from sceau.audit.scan import scan
 from sceau.fhir.outcome import Problem, unprocessable
+from sceau.fhir.parse import read_stored, write_json
 from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
@@ -111,7 +112,7 @@ class Extraction:
             event: JournalEvent = self._reader.read(record_id, event_id)
         except (EventDamaged, EventLocked, EventAbsent):
             return None
-        return Shown(event, AuditEvent.model_validate_json(event.data), None)
+        return Shown(_without_labels(event), AuditEvent.model_validate_json(event.data), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,17 @@ class _Found:
     shown: list[Shown] = field(default_factory=list)
     unread: int = 0
     following: str | None = None
+
+
+def _without_labels(event: JournalEvent) -> JournalEvent:
+    """The event without the labels of the documents that it is about: the officer may not know what masks they have.
+
+    A document that replaces a masked one takes the mask over, and its publisher is not told (`replacing`).
+    """
+    told = read_stored(event.data)
+    for entity in told.get("entity", ()):
+        entity.pop("securityLabel", None)
+    return replace(event, data=write_json(told))
 
 
 def _structures(call: Call, query: TraceQuery) -> tuple[Identifier, ...]:

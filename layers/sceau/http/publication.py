@@ -25,15 +25,16 @@ from sceau.http.commit import commit_with_retries, conflict
 from sceau.http.filing import Filed, file_folders, with_folders
 from sceau.http.refusals import not_found
 from sceau.http.repetition import find_repeated
+from sceau.http.replacing import Successor, superseded
 from sceau.http.targets import entry_meant
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
 from sceau.records.repository import Loaded, Records
 from sceau_schemas.dossier import (
     EntryRow,
-    EntryVersion,
     SetFolder,
     SetRow,
+    StoredCoding,
     StoredDocument,
     StoredIdentifier,
 )
@@ -97,7 +98,7 @@ class _Attempt:
         self._folder_ids = tuple(new_id() for _ in submission.folders)
         self._record_id = call.record_id or ""
         self._sealed: tuple[_Sealed, ...] = ()
-        self._event: tuple[str, tuple[str, ...]] | None = None
+        self._event: tuple[str, tuple[str, ...], tuple[tuple[StoredCoding, ...], ...]] | None = None
 
     def run(self) -> Published:
         """Load, decide, trace, upload, commit. Raises CommitLost when another commit came first."""
@@ -113,20 +114,25 @@ class _Attempt:
             raise conflict("a record has one care history: a submission brings one")
         repeated = self._repeated(loaded.dossier)
         if repeated is not None:
-            self._trace(repeated.set_id, repeated.entry_ids, (), repeated.folders, repeated=True)
+            rows = (loaded.dossier.entries.row(entry_id) for entry_id in repeated.entry_ids)
+            labels = tuple(row.now.labels for row in rows if row is not None)
+            self._trace(repeated.set_id, repeated.entry_ids, (), repeated.folders, labels, repeated=True)
             return repeated
-        targets = tuple(self._targets(loaded.dossier, document) for document in self._submission.documents)
-        superseded = tuple(target.id for group in targets for target in group)
-        if len(set(superseded)) != len(superseded):
+        successors = tuple(
+            Successor.of(document, self._targets(loaded.dossier, document)) for document in self._submission.documents
+        )
+        replaced = tuple(target.id for one in successors for target in one.replaced)
+        if len(set(replaced)) != len(replaced):
             raise conflict("two documents of the submission replace the same one")
-        named = self._named(loaded.dossier, frozenset(superseded))
+        named = self._named(loaded.dossier, frozenset(replaced))
         filed = file_folders(
             self._call, loaded.dossier, self._submission, new_ids=self._folder_ids, entry_ids=self._entry_ids
         )
         folders = tuple(one.stored for one in filed)
-        event = self._trace(self._set_id, self._entry_ids, superseded, folders)
+        labels = tuple(one.labels for one in successors)
+        event = self._trace(self._set_id, self._entry_ids, replaced, folders, labels)
         self._upload()
-        dossier = self._next(loaded.dossier, targets, filed, event)
+        dossier = self._next(loaded.dossier, successors, filed, event)
         self._records.commit(dossier, replacing=loaded)
         return Published(dossier, self._set_id, self._entry_ids, named, folders)
 
@@ -194,20 +200,24 @@ class _Attempt:
         entry_ids: tuple[str, ...],
         superseded: tuple[str, ...],
         folders: tuple[SetFolder, ...],
+        labels: tuple[tuple[StoredCoding, ...], ...],
         *,
         repeated: bool = False,
     ) -> str:
-        """Announce the act; the event of an earlier attempt serves again when it says the same."""
-        if self._event is not None and self._event[1] == superseded and not repeated:
+        """Announce the act; the event of an earlier attempt serves again when it says the same.
+
+        `labels`: of each entry as it then stands, with what it takes over.
+        """
+        if self._event is not None and self._event[1:] == (superseded, labels) and not repeated:
             return self._event[0]
         documents = tuple(
             Entity(
                 reference=f"DocumentReference/{document_id(self._record_id, entry_id)}",
                 identifier=TracedIdentifier(document.identifiers[0].system, document.identifiers[0].value),
                 sha256=bytes.fromhex(document.sha256),
-                labels=tuple(Coding(label.system or "", label.code) for label in document.labels),
+                labels=tuple(Coding(label.system or "", label.code) for label in own),
             )
-            for entry_id, document in zip(entry_ids, self._submission.documents, strict=True)
+            for entry_id, document, own in zip(entry_ids, self._submission.documents, labels, strict=True)
         )
         replaced = tuple(
             Entity(reference=f"DocumentReference/{document_id(self._record_id, entry_id)}", superseded=True)
@@ -219,7 +229,7 @@ class _Attempt:
             own_set = Entity(reference=f"List/{document_id(self._record_id, set_id)}")
             others = documents + self._traced_folders(folders) + replaced
             event = self._call.trace(data=own_set, others=others, reason="repeated" if repeated else None)
-        self._event = (event, superseded)
+        self._event = (event, superseded, labels)
         return event
 
     def _traced_folders(self, folders: tuple[SetFolder, ...]) -> tuple[Entity, ...]:
@@ -245,25 +255,20 @@ class _Attempt:
         self._sealed = tuple(sealed)
 
     def _next(
-        self, dossier: Dossier, targets: tuple[tuple[EntryRow, ...], ...], filed: tuple[Filed, ...], event: str
+        self, dossier: Dossier, successors: tuple[Successor, ...], filed: tuple[Filed, ...], event: str
     ) -> Dossier:
         """The record's next version, with the new set, its entries and folders, and what the entries supersede."""
         call = self._call
         at = max(millis(call.now), dossier.head.updated)
         after = dossier.following(event, at=at)
         depositor = tuple(StoredIdentifier(system=one.system, value=one.value) for one in call.actor.structures)
-        for sealed, document, replaced in zip(self._sealed, self._submission.documents, targets, strict=True):
-            now = EntryVersion(
-                version=1,
-                updated=at,
-                event=event,
-                status="current",
-                labels=document.labels,
-                archived=document.archived,
-            )
+        for sealed, successor in zip(self._sealed, successors, strict=True):
+            document = successor.document
+            *earlier, now = successor.versions(at, event)
             row = EntryRow(
                 id=sealed.entry_id,
                 now=now,
+                earlier=tuple(earlier),
                 submission_set=self._set_id,
                 document=sealed.stored,
                 type_code=document.type_code,
@@ -272,18 +277,19 @@ class _Attempt:
                 author_professionals=document.author_professionals,
                 depositor=call.actor.client_id,
                 depositor_structures=depositor,
-                replaces=tuple(target.id for target in replaced),
+                replaces=tuple(target.id for target in successor.replaced),
                 holders_own=document.holders_own,
                 covers=covered(document.care_history),
+                hidden_since=successor.hidden_since,
                 terms=document.terms,
             )
             after = after.with_entry(row, keep_entry(kept_resource(document)))
-            for target in replaced:
-                superseded = _superseded(target, at, event)
+            for target in successor.replaced:
+                before = superseded(target, at, event)
                 if document.care_history is None:
-                    after = after.with_changed_entry(superseded)
+                    after = after.with_changed_entry(before)
                 else:  # its months fall out of the record, and its bytes with them
-                    after = after.with_fallen_entry(superseded.model_copy(update={"fallen_out": True}))
+                    after = after.with_fallen_entry(before.model_copy(update={"fallen_out": True}))
         own_set = SetRow(
             id=self._set_id,
             updated=at,
@@ -300,13 +306,6 @@ class _Attempt:
 
 def _traced(identifiers: tuple[StoredIdentifier, ...]) -> TracedIdentifier | None:
     return TracedIdentifier(identifiers[0].system, identifiers[0].value) if identifiers else None
-
-
-def _superseded(row: EntryRow, millis: int, event: str) -> EntryRow:
-    now = row.now.model_copy(
-        update={"version": row.now.version + 1, "updated": millis, "event": event, "status": "superseded"}
-    )
-    return row.model_copy(update={"now": now, "earlier": (*row.earlier, row.now)})
 
 
 def _facts(document: NewDocument) -> DocumentFacts:

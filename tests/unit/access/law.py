@@ -126,10 +126,10 @@ def professional(case: Case) -> bool:  # noqa: PLR0912 - a list to tick off
         return True
     if case.act == "read-consents":
         return case.status != "absent"
-    if case.act == "read-notices":
-        return case.grant == "medecin_traitant" and case.mode == "normal"
-    if case.status != "open" or case.blocked:  # a blocked professional never: TD0.2 NB1
+    if case.status != "open" or case.blocked:  # a blocked professional never: TD0.2 NB1; closed: L. 1111-18, R. 1111-36
         return False
+    if case.act == "read-notices":  # R. 1111-48: the médecin traitant; a closed or suspended record tells nobody else
+        return case.grant == "medecin_traitant" and case.mode == "normal"
     if case.act == "collect-consent":
         return case.mode == "normal"
     if case.act == "accept-medecin-traitant":

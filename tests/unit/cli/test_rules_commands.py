@@ -14,8 +14,21 @@ from sceau.cli.rules import known_columns, known_types
 from sceau.stage import Settings, load_stage
 
 EDITION = ("--edition", "v1", "--effective-from", "2026-01-01", "--source", "JO")
-SIZE = ("--columns", "2", "--types", "2")
-GRID = "Type;10;60\n11488-4;oui;non\n68599-0;non;non\n"
+HALF = "Type;10;60\n11488-4;oui;non\n68599-0;non;non\n"
+
+
+def whole(professions: int = 19, types: int = 87) -> str:
+    """A grid in which doctors read 11488-4, and nobody anything else; REMB is not in it."""
+    columns = ["10", "60", *sorted(known_columns() - {"10", "60"})][:professions]
+    rows = ["11488-4", "68599-0", *sorted(known_types() - {"11488-4", "68599-0", "REMB"})][:types]
+    lines = [f"Type;{';'.join(columns)}"]
+    lines += [
+        ";".join([row, *("oui" if (column, row) == ("10", "11488-4") else "non" for column in columns)]) for row in rows
+    ]
+    return "\n".join(lines) + "\n"
+
+
+GRID = whole()
 
 
 @pytest.fixture(scope="module")
@@ -44,17 +57,17 @@ def run(folder: Path, *words: str) -> int:
 
 
 def test_a_grid_is_compared_loaded_and_shown(folder: Path, grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folder, "matrix", "diff", str(grid), *EDITION, *SIZE) == 0
+    assert run(folder, "matrix", "diff", str(grid), *EDITION) == 0
     compared = capsys.readouterr().out
     assert "10     68599-0            allow -> deny\n" in compared
     assert "10     11488-4" not in compared
     assert "60     11488-4            unknown -> deny\n" in compared
-    assert "v1: 1 allow, 3 deny, 1649 unknown (unknown denies)\n" in compared
+    assert "v1: 1 allow, 1652 deny, 0 unknown (unknown denies)\n" in compared
     assert run(folder, "matrix", "show") == 0
     shown = capsys.readouterr().out
     assert "v1" not in shown
     assert "arrete-2023-10-26-partial        2023-10-29  in force" in shown
-    assert run(folder, "matrix", "load", str(grid), *EDITION, *SIZE) == 0
+    assert run(folder, "matrix", "load", str(grid), *EDITION) == 0
     loaded = capsys.readouterr().out
     assert loaded.startswith(compared)
     assert "in force from 2026-01-01" in loaded
@@ -65,28 +78,39 @@ def test_a_grid_is_compared_loaded_and_shown(folder: Path, grid: Path, capsys: p
     assert "REMB               unknown" in lines
 
 
+def test_a_grid_of_a_later_arrete_may_have_more(folder: Path, grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid.write_text(whole(20, 88))
+    assert run(folder, "matrix", "load", str(grid), *EDITION, "--columns", "20", "--types", "88") == 0
+    assert "v1: 1 allow, 1759 deny, 0 unknown" in capsys.readouterr().out
+
+
 def test_an_edition_does_not_change(folder: Path, grid: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(folder, "matrix", "load", str(grid), *EDITION, *SIZE) == 0
+    assert run(folder, "matrix", "load", str(grid), *EDITION) == 0
     capsys.readouterr()
-    assert run(folder, "matrix", "load", str(grid), *EDITION, *SIZE) == 1
+    assert run(folder, "matrix", "load", str(grid), *EDITION) == 1
     assert "there is an edition v1 already" in capsys.readouterr().err
     shipped = ("--edition", "arrete-2023-10-26-partial", *EDITION[2:])
-    assert run(folder, "matrix", "load", str(grid), *shipped, *SIZE) == 1
+    assert run(folder, "matrix", "load", str(grid), *shipped) == 1
 
 
 @pytest.mark.parametrize(
     ("text", "words", "said"),
     [
-        (GRID, EDITION, "the grid has 2 columns, and should have 19"),
-        (GRID.replace("10;60", "10;60;61"), (*EDITION, *SIZE), "is no profession"),
-        (GRID, ("--edition", "V 1", *EDITION[2:], *SIZE), "version"),
+        (HALF, EDITION, "the grid has 2 columns, and should have 19"),
+        (whole(types=86), EDITION, "the grid has 86 types, and should have 87"),
+        (HALF, (*EDITION, "--columns", "2"), "--columns is 19 or more: half a grid is not taken"),
+        (HALF, (*EDITION, "--types", "2"), "--types is 87 or more: half a grid is not taken"),
+        (whole(18), (*EDITION, "--columns", "18"), "--columns is 19 or more"),
+        (GRID, (*EDITION, "--columns", "20"), "the grid has 19 columns, and should have 20"),
+        (GRID.replace("Type;10;60", "Type;10;60;61x"), EDITION, "is no profession"),
+        (GRID, ("--edition", "V 1", *EDITION[2:]), "version"),
         (
             GRID,
-            ("--edition", "v1", "--effective-from", "2026-02-30", "--source", "JO", *SIZE),
+            ("--edition", "v1", "--effective-from", "2026-02-30", "--source", "JO"),
             "no day of the calendar",
         ),
-        (GRID, ("--edition", "v1", "--effective-from", "demain", "--source", "JO", *SIZE), "effective_from"),
-        (None, (*EDITION, *SIZE), "can't be read"),
+        (GRID, ("--edition", "v1", "--effective-from", "demain", "--source", "JO"), "effective_from"),
+        (None, EDITION, "can't be read"),
     ],
 )
 def test_a_grid_that_can_not_be_used_leaves_what_there_is(
@@ -113,7 +137,7 @@ def test_an_explanation_says_the_article_and_the_edition(
         "allow  allowed.medecin-traitant",
         "warned  the patient can't see this document yet",
     ]
-    run(folder, "matrix", "load", str(grid), *EDITION, *SIZE)
+    run(folder, "matrix", "load", str(grid), *EDITION)
     capsys.readouterr()
     run(folder, *asked, "--grant", "structure", "--profession", "60")
     assert "denied.matrix\n" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from sceau.records.repository import dossier_name
 from sceau.stage import scoped_keys, scoped_store
 from unit.faults.whole import read_whole
 from unit.http.published import bundle, good, laboratory_document, opened
-from unit.http.test_decisions_end_to_end import GP, HOLDER, PSYCHIATRIST, Stand
+from unit.http.test_decisions_end_to_end import DOCTOR, GP, HOLDER, PSYCHIATRIST, Stand
 
 INSURER = "insurer"
 WEEK, DAY = timedelta(weeks=1), timedelta(days=1)
@@ -86,6 +86,27 @@ def test_a_suspended_record_is_nobody_s_until_the_holder_objects(stand: Stand) -
     assert stand.head().status == "open"
     assert stand.head().suspended is None
     assert stand.sees("hospital-physician") == 1, "what was permitted before still is"
+
+
+def test_the_medecin_traitant_is_told_of_emergencies_only_while_the_record_may_be_read(stand: Stand) -> None:
+    stand = with_days_to_a_death_s_closing(stand, 10)
+    named = good(stand.decide(HOLDER, "medecin_traitant", DOCTOR)).json()
+    good(stand.put(GP, named, status="active"))
+    good(notices(stand, GP))
+    for ends, begins, reason in (
+        ({"actor": INSURER, "active": False}, {"actor": HOLDER, "active": True}, "denied.suspended"),
+        ({"actor": INSURER, "active": False, "death": True}, {"actor": INSURER, "active": True}, "denied.closed"),
+    ):
+        good(life(stand, **ends))  # type: ignore[arg-type]
+        with stand.unchanged(403, reason) as answers:
+            answers.append(notices(stand, GP))
+        good(notices(stand, HOLDER))
+        good(life(stand, **begins))  # type: ignore[arg-type]
+        good(notices(stand, GP))
+
+
+def notices(stand: Stand, actor: str) -> Response:
+    return stand.as_(actor).request("GET", "/fhir/Communication")
 
 
 def test_of_all_decisions_the_insurer_knows_the_opening_only(stand: Stand) -> None:
