@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -210,3 +210,25 @@ def test_every_member_of_an_entry_is_a_fact() -> None:
     assert document_facts(row) == document_facts(row.facts())
     bare = document_facts(EntryFacts(status="current", labels=("N",), type_code="x", depositor="lab"))
     assert (bare.deposited, bare.holders_own) == (None, False)
+
+
+def test_a_document_waits_from_its_deposit_or_from_that_of_what_it_replaces() -> None:
+    def row(label: str, **more: Any) -> EntryRow:
+        now = EntryVersion(version=1, updated=START, event="e", status="current", labels=(StoredCoding(code=label),))
+        return EntryRow(
+            id="b" * 26,
+            now=now,
+            submission_set="c" * 26,
+            document=StoredDocument(
+                object_name="x", content_type="text/plain", size=0, sha256="0" * 64, sealed_sha256="0" * 64
+            ),
+            type_code="x",
+            identifiers=(),
+            depositor="lab",
+            **more,
+        )
+
+    assert document_facts(row("INVISIBLE_PATIENT")).deposited == BEGAN
+    earlier = document_facts(row("INVISIBLE_PATIENT", hidden_since=START - 1000)).deposited
+    assert earlier == BEGAN - timedelta(seconds=1)
+    assert document_facts(row("N", hidden_since=START - 1000)).deposited is None, "nothing else depends on it"
