@@ -17,7 +17,7 @@ from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
 from sceau.http.refusals import not_found
-from sceau.http.seeing import hidden_entries
+from sceau.http.seeing import hidden_entries, hidden_sets
 from sceau.http.trace_sight import TraceSight
 from sceau.keys.ports import KeyName
 from sceau.objects.ports import ObjectStore
@@ -107,7 +107,8 @@ class TraceReader:
         """Which events the caller is shown."""
         if dossier is None:
             return TraceSight(call.actor, ())
-        return TraceSight(call.actor, hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
+        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
+        return TraceSight(call.actor, [*hidden, *hidden_sets(hidden, dossier.sets)])
 
     def same_patient(self, call: Call, name: str, value: str) -> None:
         """A patient parameter names the token's patient. Raises FhirError 400, Refused 404."""

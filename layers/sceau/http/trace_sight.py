@@ -2,7 +2,7 @@
 
 An event about a document that the reader can't see is not shown at all: its bytes are what was committed to, so nothing
 can be taken out of it. It is shown once the document may be. The event of a submission with several documents waits for
-the last of them.
+the last of them. A submission set or folder whose documents are all hidden is hidden with them.
 """
 
 from __future__ import annotations
@@ -10,23 +10,25 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl
 
 from sceau.access.labels import keeps_secret_sessions
 from sceau.access.model import Actor
 from sceau.audit.accesses import is_secret
+from sceau.fhir.search.text import split_unescaped, unescape
 from sceau.records.ids import entry_uuid, split_document_id
 from sceau_schemas.audit import AuditEvent
-from sceau_schemas.dossier import EntryRow
+from sceau_schemas.dossier import EntryRow, SetRow
 
 _SECRET_REQUEST: Final = ("connexion_secrete", "true")
 
 
 class TraceSight:
-    """What `actor` may see of a record's events. `hidden`: the entries that it can't see."""
+    """What `actor` may see of a record's events. `hidden`: the entries, sets and folders that it can't see."""
 
-    def __init__(self, actor: Actor, hidden: Collection[EntryRow]) -> None:
+    def __init__(self, actor: Actor, hidden: Collection[EntryRow | SetRow]) -> None:
         self._hidden = frozenset(row.id for row in hidden)
         self._named = frozenset(name for row in hidden for name in _names(row))
         self._keeps_secrets = keeps_secret_sessions(actor.kind)
@@ -40,21 +42,29 @@ class TraceSight:
         )
 
     def _tells(self, reference: str | None) -> bool:
-        """Whether a reference is to a hidden document (its entry, or its bytes)."""
+        """Whether a reference is to something hidden (a document's entry, its bytes, a set, a folder)."""
         pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
         return pair is not None and pair[1] in self._hidden
 
     def _asks_for(self, value: str) -> bool:
-        """Whether a search named a hidden document: by identifier, entryUUID, or id."""
-        for token in value.split(","):
-            name = token.rpartition("|")[2].rpartition("/")[2]
+        """Whether a search named something hidden: by identifier, entryUUID, or id."""
+        for token in _tokens(value):
+            name = token.rpartition("/")[2]
             pair = split_document_id(name)
             if name in self._named or (pair is not None and pair[1] in self._hidden):
                 return True
         return False
 
 
-def _names(row: EntryRow) -> Iterator[str]:
+def _tokens(value: str) -> Iterator[str]:
+    """What a parameter's value may name: read with FHIR's escapes, and as it stands where they are none."""
+    yield from (one.rpartition("|")[2] for one in value.split(","))
+    for one in split_unescaped(value, ","):
+        with suppress(ValueError):
+            yield unescape(split_unescaped(one, "|")[-1])
+
+
+def _names(row: EntryRow | SetRow) -> Iterator[str]:
     yield f"urn:uuid:{entry_uuid(row.id)}"
     for identifier in row.identifiers:
         yield identifier.value.rpartition("/")[2]
