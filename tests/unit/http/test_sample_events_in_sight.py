@@ -80,6 +80,39 @@ def test_what_is_about_no_entry_of_the_record_is_shown(kind: ActorKind) -> None:
     assert {"retrieval", "review", "search of documents"} <= shown(kind, row("a" * 26, "INVISIBLE_PATIENT"))
 
 
+def numbered(number: int) -> str:
+    return f"019ca5c8-6a40-7123-8456-{number:012d}"
+
+
+def reading(number: int) -> AuditEvent:
+    return made_of(replace(EVENTS["retrieval"], data=Entity(f"AuditEvent/{numbered(number)}")))
+
+
+def test_a_long_chain_of_readings_is_not_followed_to_its_end_and_not_shown() -> None:
+    """Nor are events that name too many others: what it would take to know is bounded."""
+    asked: list[str] = []
+
+    def named(event_id: str) -> AuditEvent:
+        asked.append(event_id)
+        return reading(int(event_id[-12:]) + 1)
+
+    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), named)(reading(1))
+    assert 0 < len(asked) < 20
+    facts = EVENTS["search of traces"]
+    assert facts.request is not None
+    target = "/fhir/AuditEvent?_id=" + ",".join(map(numbered, range(420)))
+    many = made_of(replace(facts, request=replace(facts.request, target=target)))
+    asked.clear()
+
+    def shown(event_id: str) -> AuditEvent:
+        asked.append(event_id)
+        return made_of(EVENTS["retrieval"])
+
+    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), shown)(many)
+    assert len(asked) == 400
+    assert TraceSight(actor(ActorKind.PATIENT), (), named)(many)
+
+
 HIDDEN_SET = "q" * 26
 
 

@@ -164,6 +164,29 @@ def test_representatives_see_nothing_of_a_secret_connection(secret: Stand) -> No
     assert openly.events[0] in seen["representative"]
 
 
+def test_representatives_are_not_told_that_an_event_was_read_which_they_can_t_see(secret: Stand) -> None:
+    """Nor that it was searched for, proven, or that its reading was read."""
+    made = good(deposit(secret, "secretly", consultation(1, KEPT)))
+    patient = made.json()["id"][:26]
+    openly = secret.as_(PHYSICIAN).request("GET", f"/fhir/DocumentReference?patient=Patient/{patient}&type=11488-4")
+    secret.process.world.seal()
+    minor = secret.as_("minor")
+
+    def about(event: str) -> set[str]:
+        answers = [good(minor.request("GET", f"/fhir/AuditEvent/{event}"))]
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent/{answers[0].events[0]}")))
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent?date=ge2026-03-01&_id=x,{event}")))
+        proof = {"Accept": "*/*"}
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent/{event}/$proof", None, proof)))
+        return {one for answer in answers for one in answer.events}
+
+    hidden, shown = about(made.events[0]), about(openly.events[0])
+    told = traces(secret, "representative")
+    assert not hidden & told
+    assert shown <= told
+    assert hidden | shown <= traces(secret, "minor")
+
+
 def test_the_next_day_is_the_same(stand: Stand) -> None:
     _, published = awaiting(stand)
     stand.process.world.clock.advance(timedelta(days=1))
