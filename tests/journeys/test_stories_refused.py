@@ -13,15 +13,39 @@ from fixtures.live_world import Caller, World, found, ins, issues
 from journeys.test_access import Place, all_allowed, place
 from journeys.test_stories import JSON_PATCH, decide, told
 from sceau.cli import bodies
-from sceau.cli.samples import AUTHORS
+from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.identity.client import HttpResponse
+from sceau.records.ids import document_id
 
 pytestmark = pytest.mark.xdist_group("live")
 
+DELETION = json.dumps([{"op": "replace", "path": "/status", "value": "entered-in-error"}]).encode()
+
+
+def tried_record(where: Place, caller: Caller) -> list[HttpResponse]:
+    """All that names the record, its patient or one of its decisions."""
+    named = quote(ins(where.patient))
+    consent = document_id(where.record, "b" * 25 + "a")
+    grant = bodies.consent_grant(where.patient, STRUCTURES["hospital"])
+    return [
+        caller.get(f"/fhir/AuditEvent?patient={where.record}"),
+        caller.get(f"/fhir/AuditEvent?patient.identifier={named}"),
+        caller.get(f"/fhir/Communication?patient={where.record}"),
+        caller.get(f"/fhir/Consent?patient={where.record}"),
+        caller.get(f"/fhir/Consent?patient.identifier={named}"),
+        caller.get(f"/fhir/Consent/{consent}"),
+        caller.get(f"/fhir/Consent/{consent}/_history"),
+        caller.get(f"/fhir/Patient/{where.record}"),
+        caller.get(f"/fhir/Patient?identifier={named}"),
+        caller.post("/fhir/Consent", grant),
+        caller.call(
+            "PATCH", f"/fhir/DocumentReference?identifier=urn:x|1&patient.identifier={named}", DELETION, JSON_PATCH
+        ),
+    ]
+
 
 def tried(where: Place, caller: Caller) -> list[HttpResponse]:
-    """All that could be asked of one document, and of the record."""
-    deletion = json.dumps([{"op": "replace", "path": "/status", "value": "entered-in-error"}]).encode()
+    """All that could be asked of one document, and of the sets."""
     return [
         caller.get(f"/fhir/DocumentReference/{where.document}"),
         caller.get(f"/fhir/Binary/{where.document}", Accept="*/*"),
@@ -29,7 +53,7 @@ def tried(where: Place, caller: Caller) -> list[HttpResponse]:
         caller.get(f"/fhir/List/{where.set_id}"),
         caller.get(f"/fhir/List?patient={where.record}"),
         caller.get(f"/fhir/List?patient.identifier={quote(ins(where.patient))}"),
-        caller.call("PATCH", f"/fhir/DocumentReference/{where.document}", deletion, JSON_PATCH),
+        caller.call("PATCH", f"/fhir/DocumentReference/{where.document}", DELETION, JSON_PATCH),
     ]
 
 
@@ -44,14 +68,17 @@ def test_who_reads_nothing_is_refused_and_seen(world: World, actor: str) -> None
     where = place(world, "hospital")
     caller = world.caller(actor)
     records = world.at_rest()
-    answers = tried(where, caller)
+    answers = [*tried_record(where, caller), *tried(where, caller)]
+    by_identifier = answers[10]  # of the laboratory's own: there is none
     if actor == "laboratory":  # what it deposited it may take back: that is no reading
         assert answers.pop().status == 200
     else:
         assert world.at_rest() == records
+    if actor == "reviewer":  # the queue of its own structure, which no patient has
+        assert found(answers.pop(2)) == []
     shown = seen_by_the_patient(world, where)
     for answer in answers:
-        issues(answer, 403)
+        issues(answer, 404 if actor == "laboratory" and answer is by_identifier else 403)
         assert answer.headers["Sceau-Trace"] in shown
         event = shown[answer.headers["Sceau-Trace"]]
         assert event["outcomeDesc"].startswith("denied.")

@@ -183,9 +183,6 @@ def _named(dossier: Dossier, pair: tuple[str, str] | None, query: Query | None) 
 
 def check_may_change(call: Call) -> None:
     """Refuse at once whom scope or kind keeps from every change. Raises Refused."""
-    pair = split_document_id(call.request.path_parameters.get("resource_id", ""))
-    if call.actor.record_id is None and pair:
-        call.record_id = pair[0]  # an attempt on a record is that record's event
     denied = [may_ask(act, call.actor) for act in (Act.DELETE, Act.MASK, Act.UNMASK)]
     if all(verdict is not None for verdict in denied):
         call.require_ask(Act.DELETE)

@@ -14,6 +14,7 @@ from sceau.audit.journal import Journal
 from sceau.audit.refusals import RefusalCounter
 from sceau.envelope.messages import Envelope
 from sceau.fhir.search.paging import PageSeal
+from sceau.http.attempts import NamedRecord
 from sceau.http.chalice_app import Handler
 from sceau.http.journals import journal_of, server_identity
 from sceau.http.log import LogEvent, log
@@ -76,6 +77,7 @@ def build_wrapper(runtime: Runtime, service: Callable[[Built], object]) -> Handl
         service(Built(runtime, key, PageSeal(key))),
         authenticator=authenticator,
         append=journal.append,
+        named=NamedRecord(key, runtime.origin),
         rules=rules,
         count_refusal=refusals.count,
         server=server,

@@ -32,6 +32,7 @@ from sceau.fhir.resources import etag, etag_matches, last_modified
 from sceau.fhir.search.dates import millis
 from sceau.fhir.searchset import searchset
 from sceau.http import lives
+from sceau.http.attempts import checked_record
 from sceau.http.building import Built, build_wrapper
 from sceau.http.call import Call
 from sceau.http.chalice_app import Handler
@@ -107,15 +108,16 @@ class Consents:
         call.begin(AuditAct.CREATE_CONSENT)
         asked = parse_new_consent(self._body(call), accepted_ins_systems=self._accepted)
         new_id = encode_id(self._random_bytes(16))
+        named = self._record_of(asked)
+        call.record_id = call.record_id or named  # who may not even ask is told of there
         if isinstance(asked, OpeningRequest):
             call.require_ask(Act.OPEN_RECORD)
-            ins = asked.patient.ins
-            call.record_id = record_id(self._built.pseudonym_key, ins.system, ins.value)
+            call.record_id = named
             result = self._retried(lambda: self._open(call, asked, new_id))
         else:
             act = _act_of(call, asked)
             call.require_ask(act)
-            self._name_record(call, asked)
+            self._name_record(call, named)
             result = self._retried(lambda: self._decide(call, act, asked, new_id))
         return self._answer(call, result, _CREATED if result.changed else 200)
 
@@ -124,7 +126,7 @@ class Consents:
         call.begin(AuditAct.UPDATE_CONSENT)
         call.require_ask(_LEAST.get(call.actor.kind, Act.WITHDRAW))
         asked = parse_changed_consent(self._body(call), accepted_ins_systems=self._accepted)
-        self._name_record(call, asked)
+        self._name_record(call, self._record_of(asked))
         if isinstance(asked, LifeRequest):
             return self._answer(call, self._retried(lambda: self._live(call, asked)), 200)
         return self._answer(call, self._retried(lambda: self._change(call, asked)), 200)
@@ -172,11 +174,19 @@ class Consents:
             raise bad_request("the id is not that of the address", "Consent.id", rule="FHIR R4, update")
         return body
 
-    def _name_record(self, call: Call, asked: DecisionRequest | LifeRequest) -> None:
-        """The record that the consent is about; the decision compares it with the token's."""
-        named = asked.record_id
+    def _record_of(self, asked: OpeningRequest | DecisionRequest | LifeRequest) -> str | None:
+        """The record that a consent is about. Raises Refused 404."""
+        if isinstance(asked, OpeningRequest):
+            ins = asked.patient.ins
+            return record_id(self._built.pseudonym_key, ins.system, ins.value)
         if asked.patient is not None:
-            named = record_id(self._built.pseudonym_key, asked.patient.system, asked.patient.value)
+            return record_id(self._built.pseudonym_key, asked.patient.system, asked.patient.value)
+        if asked.record_id is not None and checked_record(asked.record_id) is None:
+            raise not_found()  # no name of a record of ours: nothing is told there
+        return asked.record_id
+
+    def _name_record(self, call: Call, named: str | None) -> None:
+        """The record that the consent is about; the decision compares it with the token's."""
         if call.actor.record_id is not None and named != call.actor.record_id:
             raise not_found("denied.other-record")
         call.record_id = named

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from sceau.access.facts import record_facts
 from sceau.access.model import Act, RecordFacts
@@ -17,7 +18,7 @@ from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
 from sceau.http.refusals import not_found
-from sceau.http.seeing import hidden_entries
+from sceau.http.seeing import hidden_entries, hidden_sets
 from sceau.http.trace_sight import TraceSight
 from sceau.keys.ports import KeyName
 from sceau.objects.ports import ObjectStore
@@ -104,10 +105,18 @@ class TraceReader:
         return dossier, record_facts(call.record_id or "", dossier.head if dossier else None)
 
     def sight(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> TraceSight:
-        """Which events the caller is shown."""
+        """Which events the caller is shown. Raises JournalUnavailable, also while it is asked."""
+        named = partial(self._named, facts.record_id)
         if dossier is None:
-            return TraceSight(call.actor, ())
-        return TraceSight(call.actor, hidden_entries(call, Act.READ_TRACES, facts, dossier.entries))
+            return TraceSight(call.actor, (), named)
+        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
+        return TraceSight(call.actor, [*hidden, *hidden_sets(hidden, dossier.sets)], named)
+
+    def _named(self, record: str, event_id: str) -> AuditEvent | None:
+        try:
+            return AuditEvent.model_validate_json(self.journal.read(record, event_id).data)
+        except (EventAbsent, EventDamaged, EventLocked):
+            return None  # whoever is to be told of that is told where the event itself would be
 
     def same_patient(self, call: Call, name: str, value: str) -> None:
         """A patient parameter names the token's patient. Raises FhirError 400, Refused 404."""

@@ -105,6 +105,7 @@ class Ingest:
     def patch(self, call: Call) -> Answer:
         """TD3.3a–d: labels, logical deletion, isArchived; by id, or by business identifier."""
         call.begin(AuditAct.PATCH)
+        self._reader.take_record(call)
         check_may_change(call)
         require_json_answer(call.request)
         parse = parser_of(call.request.media_type())

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from sceau.access.facts import document_facts, record_facts
 from sceau.access.model import Act, RecordFacts
-from sceau.audit.facts import AuditAct
 from sceau.envelope.messages import Envelope
 from sceau.fhir.outcome import FhirError, Problem, bad_request
 from sceau.fhir.search.criteria import Position, Query
 from sceau.fhir.search.paging import PageTokens, page_token
 from sceau.fhir.search.query import parse_query
+from sceau.http.attempts import NamedRecord
 from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.message import Request
@@ -37,6 +36,7 @@ class RecordReader:
         self._pseudonym_key = built.pseudonym_key
         self._pages = PageTokens(built.pseudonym_key)
         self._base_urls = (f"{built.runtime.origin}/fhir",)
+        self._named = NamedRecord(built.pseudonym_key, built.runtime.origin)
 
     def load(self, call: Call) -> tuple[Dossier | None, RecordFacts]:
         """The record's dossier (None: nobody opened one) and its facts. Raises FhirError 400 without a patient."""
@@ -57,8 +57,7 @@ class RecordReader:
         Raises Refused: 403 when the record is not the caller's to read, 404 for an id of another record.
         """
         pair = split_document_id(call.request.path_parameters["resource_id"])
-        if call.actor.record_id is None and pair:
-            call.record_id = pair[0]  # an attempt on a record is that record's event
+        self.take_record(call)
         call.require_ask(act)
         dossier, facts = self.load(call)
         call.require(act, facts)
@@ -113,21 +112,13 @@ class RecordReader:
 
         What can't be read names none. No store is asked.
         """
-        if call.actor.record_id is not None:
-            return
-        try:
-            pairs = parameters(call.request)
-        except FhirError:
-            return
-        by_ins = "identifier" if call.audit_act is AuditAct.QUERY_PATIENT else "patient.identifier"
-        for name, value in pairs:
-            system, bar, number = value.partition("|")
-            if bar and name == by_ins:
-                call.record_id = record_id(self._pseudonym_key, system, number)
-            elif name == "patient":
-                with suppress(ValueError):  # no name of a record of ours
-                    decode_id(value.removeprefix("Patient/"))
-                    call.record_id = value.removeprefix("Patient/")
+        if call.actor.record_id is None:
+            call.record_id = self._named.in_parameters(call.request)
+
+    def take_record(self, call: Call) -> None:
+        """A token that names no record takes that of the path's id."""
+        if call.actor.record_id is None:
+            call.record_id = self._named.in_path(call.request)
 
     def same_patient(self, call: Call, system: str, value: str) -> None:
         """The patient that the request names must be the token's; a token that names none takes the request's."""

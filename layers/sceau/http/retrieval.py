@@ -126,7 +126,6 @@ class Retrieval:
         if call.actor.kind in (ActorKind.SOFTWARE, ActorKind.INSURER):
             act = Act.FIND_IDENTIFIER
             call.begin(AuditAct.FIND_IDENTIFIER)
-        self._reader.attempted(call)
         call.require_ask(act)
         require_json_answer(call.request)
         query = self._reader.query(call, "DocumentReference")
@@ -157,7 +156,6 @@ class Retrieval:
     def find_lists(self, call: Call) -> Answer:
         """ITI-66: submission sets and folders, as far as their documents are visible."""
         call.begin(AuditAct.FIND_DOCUMENT_LISTS)
-        self._reader.attempted(call)
         call.require_ask(Act.SEARCH_SETS)
         require_json_answer(call.request)
         query = self._reader.query(call, "List")

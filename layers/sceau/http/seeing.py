@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sceau.access.decide import Decision
 from sceau.access.facts import document_facts
@@ -10,7 +10,7 @@ from sceau.access.model import Act, RecordFacts
 from sceau.http.call import Call
 from sceau.records.columns import FACTS, Values, read_facts
 from sceau.records.table import PackedTable
-from sceau_schemas.dossier import EntryRow
+from sceau_schemas.dossier import EntryRow, SetRow
 
 
 def visible_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> Sequence[int]:
@@ -31,3 +31,11 @@ def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTab
     """The entries that the caller may not see. Raises RecordDamaged."""
     hidden = set(range(len(entries))).difference(visible_entries(call, act, record, entries))
     return entries.rows_at(sorted(hidden))
+
+
+def hidden_sets(hidden: Collection[EntryRow], sets: PackedTable[SetRow]) -> list[SetRow]:
+    """The sets and folders that a caller who may not see the entries `hidden` sees nothing of. Raises RecordDamaged."""
+    if not hidden:
+        return []
+    unseen = {row.id for row in hidden}
+    return [row for row in sets.rows() if row.entries and unseen.issuperset(row.entries)]

@@ -64,7 +64,10 @@ class Authenticator(Protocol):
 
 
 class Wrapper:
-    """Runs use cases of one function for authenticated callers. Safe under threads."""
+    """Runs use cases of one function for authenticated callers. Safe under threads.
+
+    `named` reads off a request which record it names: an attempt that was refused before that was known is told there.
+    """
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class Wrapper:
         *,
         authenticator: Authenticator,
         append: Callable[[EventFacts], str],
+        named: Callable[[Request], str | None],
         rules: Callable[[datetime], Rules],
         count_refusal: Callable[[str], None],
         server: Server,
@@ -81,6 +85,7 @@ class Wrapper:
         self._service = service
         self._authenticator = authenticator
         self._append = append
+        self._named = named
         self._rules = rules
         self._count_refusal = count_refusal
         self._server = server
@@ -127,6 +132,7 @@ class Wrapper:
         status, problems, reason, outcome = _classified(error, request)
         if call is not None and not isinstance(error, JournalUnavailable):
             try:
+                call.record_id = call.record_id or self._named(request)
                 call.trace(outcome=outcome, reason=reason)
             except (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 cause = reason_of(unavailable)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,7 +28,7 @@ from sceau.cli.documents import DOMINIQUE
 from sceau.cli.people import HOSPITAL
 from sceau.cli.samples import AUTHORS, STRUCTURES
 from sceau.fhir import codes
-from sceau.identity.client import Emergency, TokenNotGiven
+from sceau.identity.client import Emergency
 from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole, state
 
@@ -405,7 +405,7 @@ def test_each_store_call_is_slow_in_turn(name: str, by: timedelta, counted: Coun
     before, after, calls, _ = well(act)
     for number in calls:
         case = Case.of(act)
-        case.process.store.waits_after = _slow_at(number, case.world, by)
+        case.process.store.waits_after = slow_at(number, case.world, by)
         case.check(case.run(), before, after)
     counted(len(calls))
 
@@ -417,7 +417,7 @@ def test_each_key_call_is_slow_in_turn(name: str, by: timedelta, counted: Counte
     before, after, _, calls = well(act)
     for number in calls:
         case = Case.of(act)
-        case.process.keys.waits = _slow_at(number, case.world, by)
+        case.process.keys.waits = slow_at(number, case.world, by)
         answer = case.run()
         if answer is not None and answer.status == 401:
             answer = None  # the token, or the proof, expired while the caller was not known yet
@@ -430,11 +430,11 @@ def test_each_reading_of_the_clock_is_wrong_in_turn(name: str, counted: Counted)
     """An hour back or forward, for one reading. Refusing is fine; a wrong effect or a lost trace is not."""
     act = ACTS[name]
     before, after, _, _ = well(act)
-    readings = _clock_readings(act)
+    readings = clock_readings(Case.of(act))
     for number in range(1, readings + 1):
         for wrong in (timedelta(hours=-1), timedelta(hours=1)):
             case = Case.of(act)
-            case.process.clock = _wrong_at(number, wrong, case.world.clock)
+            case.process.clock = wrong_at(number, wrong, case.world.clock)
             answer = case.run()
             case.process.clock = case.world.clock
             if answer is not None and answer.status in (401, 403, 422):
@@ -443,8 +443,17 @@ def test_each_reading_of_the_clock_is_wrong_in_turn(name: str, counted: Counted)
     counted(2 * readings)
 
 
-def _clock_readings(act: Act) -> int:
-    case = Case.of(act)
+class Run(Protocol):
+    """Something to be run in a process, on a world."""
+
+    world: World
+    process: Process
+
+    def run(self) -> Response | None: ...
+
+
+def clock_readings(case: Run) -> int:
+    """How often a run asks what time it is."""
     count = 0
 
     def counting() -> datetime:
@@ -457,45 +466,12 @@ def _clock_readings(act: Act) -> int:
     return count
 
 
-def _wrong_at(number: int, wrong: timedelta, clock: Callable[[], datetime]) -> Callable[[], datetime]:
+def wrong_at(number: int, wrong: timedelta, clock: Callable[[], datetime]) -> Callable[[], datetime]:
     readings: Iterator[int] = iter(range(1, 1_000_000))
     return lambda: clock() + (wrong if next(readings) == number else timedelta(0))
 
 
-@pytest.mark.parametrize("actor", ["laboratory", "patient", "hospital-physician"])
-def test_a_token_request_with_each_call_failing_in_turn(actor: str, counted: Counted) -> None:
-    """No token without its trace; what failed can be asked again with fresh proof and assertion."""
-    cases = 0
-    case = Case.of(ACTS["search"])
-    stores, keys = len(case.process.store.calls), len(case.process.keys.calls)
-    case.process.session(actor)
-    store_calls = len(case.process.store.calls) - stores
-    key_calls = len(case.process.keys.calls) - keys
-    armed = [
-        *(_store_fault(number, fault) for number in range(1, store_calls + 1) for fault in Fault),
-        *(_key_fault(number) for number in range(1, key_calls + 1)),
-    ]
-    for arm in armed:
-        process = Process(base("full").copy())
-        process.session(actor)
-        arm(process)
-        before = len(read_whole(process.world).events)
-        try:
-            token = process.session(actor).token
-            assert token.event_id in read_whole(process.world).events
-        except TokenNotGiven as refusal:
-            assert refusal.status == 503
-        process.store.faults, process.keys.fails = (lambda _: None), (lambda _: False)
-        again = process.session(actor).token
-        events = read_whole(process.world).events
-        assert again.event_id in events
-        assert len(events) > before
-        assert process.store.misuses == []
-        cases += 1
-    counted(cases)
-
-
-def _slow_at(number: int, world: World, by: timedelta) -> Callable[[Call | KeyCall], None]:
+def slow_at(number: int, world: World, by: timedelta) -> Callable[[Call | KeyCall], None]:
     """The time that a call takes passes: of the store's, once it took effect."""
 
     def wait(call: Call | KeyCall) -> None:
@@ -505,28 +481,10 @@ def _slow_at(number: int, world: World, by: timedelta) -> Callable[[Call | KeyCa
     return wait
 
 
-def _store_fault(number: int, fault: Fault) -> Callable[[Process], None]:
-    """Arm a process: the `number`-th call of its store from now on goes wrong."""
-
-    def arm(process: Process) -> None:
-        process.store.faults = on_calls(len(process.store.calls) + number, fault=fault)
-
-    return arm
-
-
-def _key_fault(number: int) -> Callable[[Process], None]:
-    """Likewise of its key service."""
-
-    def arm(process: Process) -> None:
-        process.keys.fails = on_key_calls(len(process.keys.calls) + number)
-
-    return arm
-
-
 def test_every_route_is_driven() -> None:
     """A use case that is added must be added to ACTS. Open to everybody, and without an effect: what is left out."""
     open_to_all = re.compile(r"GET /(healthz/.+|openapi\..+|oauth/jwks|(fhir/)?\.well-known/.+|fhir/metadata)")
-    tokens = {"POST /oauth/token", "POST /oauth/revoke"}  # below, and in tests/unit/identity/test_token_faults.py
+    tokens = {"POST /oauth/token", "POST /oauth/revoke"}  # test_tokens_with_every_fault.py
     routes = {f"{route.method} {route.path}" for one in chalicefile().functions.values() for route in one.routes}
     wanted = {route for route in routes - tokens if not open_to_all.fullmatch(route)}
     # A search by form is the search: the same use case, and only its parameters are read elsewhere.
@@ -535,7 +493,7 @@ def test_every_route_is_driven() -> None:
     driven = set()
     for act in ACTS.values():
         case = Case.of(act)
-        asked = _asked_of(case.process)
+        asked = asked_of(case.process)
         case.run()
         driven |= {route for route, pattern in patterns.items() for one in asked if pattern.fullmatch(one)}
     assert wanted - driven == set()
@@ -545,7 +503,7 @@ def _by_get(route: str) -> str:
     return f"GET {route.removeprefix('POST ').removesuffix('/_search')}"
 
 
-def _asked_of(process: Process) -> list[str]:
+def asked_of(process: Process) -> list[str]:
     """What the process is asked from now on: method and path."""
     asked: list[str] = []
     answer = process.request

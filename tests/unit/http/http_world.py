@@ -227,6 +227,7 @@ class World:
     journal: FakeJournal = field(default_factory=FakeJournal)
     counted: list[str] = field(default_factory=list)
     service: object = None
+    named: str | None = None
     clock: Callable[[], datetime] = lambda: NOW
 
     def wrapper(self) -> Wrapper:
@@ -234,6 +235,7 @@ class World:
             self.service,
             authenticator=self.authenticator,
             append=self.journal.append,
+            named=lambda _: self.named,
             rules=lambda _: shipped_rules(),
             count_refusal=self.counted.append,
             server=SERVER,

@@ -18,6 +18,7 @@ import pytest
 from fixtures.inprocess import Process, Response, Session, World
 from sceau.cli import bodies
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES
+from sceau.records.ids import entry_uuid
 from unit.http.published import (
     FORM,
     PATIENT,
@@ -141,7 +142,10 @@ def labelled_with(body: Json, *labels: str) -> Json:
 
 
 def two_records(label: str) -> tuple[World, World, dict[str, list[str]]]:
-    """A record with two visible sets and a folder, and its copy with four more documents that carry `label`."""
+    """A record with two visible sets and a folder, and its copy with three more documents that carry `label`.
+
+    Of the copy, a physician has also asked for the sets and the folder that hold nothing else.
+    """
     process = opened()
     first = process.session("laboratory").request(
         "POST",
@@ -159,10 +163,28 @@ def two_records(label: str) -> tuple[World, World, dict[str, list[str]]]:
         bundle(906, laboratory_document(6), folders=(folder(80, 6, adds_to=lists[1], entries=(entries[0],)),)), label
     )
     hidden += publish(other, "laboratory", body)
-    hidden += publish(
-        other, "laboratory", labelled_with(bundle(907, laboratory_document(7, replaces=hidden[0])), label)
-    )
+    last = bundle(907, laboratory_document(7, replaces=hidden[0]), folders=(folder(81, 7),))
+    answer = other.session("laboratory").request("POST", "/fhir", labelled_with(last, label))
+    hidden += locations(answer, "DocumentReference")
+    physician, _ = (one.session("hospital-physician") for one in (other, process))  # a token is told of in both
+    ask_for_lists(physician, PATIENT[1], locations(answer, "List"), (uid(907), uid(81)))
     return plain, richer, {"entries": entries, "lists": lists, "hidden": list(dict.fromkeys(hidden))}
+
+
+def ask_for_lists(session: Session, patient: str, own_ids: list[str], identifiers: tuple[str, ...]) -> None:
+    """Every way in which sets and folders are asked for by their own names."""
+    search = f"/fhir/List?patient.identifier={quote(patient)}"
+    for own_id in own_ids:
+        session.request("GET", f"/fhir/List/{own_id}")
+        for name in (own_id, f"List/{own_id}"):
+            session.request("GET", f"{search}&_id={quote(name)}")
+        uuid = entry_uuid(own_id.partition(".")[2])
+        session.request("GET", f"{search}&identifier={quote(f'{URI}|urn:uuid:{uuid}')}")
+    for identifier in identifiers:
+        for value in (f"{URI}|{identifier}", identifier, f"x,{identifier}"):
+            session.request("GET", f"{search}&identifier={quote(value)}")
+        form = f"patient.identifier={quote(patient)}&identifier={quote(identifier)}".encode()
+        session.request("POST", "/fhir/List/_search", form, FORM)
 
 
 @pytest.fixture(scope="module", params=[("hospital-physician", "MASQUE_PS"), ("patient", "INVISIBLE_PATIENT")])
@@ -254,6 +276,8 @@ def test_a_minors_kept_documents_do_not_show_to_the_representatives() -> None:
     process = opened(share=False)
     representative = process.session("representative")
     good(representative.request("POST", "/fhir/Consent", bodies.consent_opening(dune)))
+    grant = bodies.consent_grant(dune, STRUCTURES["hospital"])
+    good(representative.request("POST", "/fhir/Consent", grant))
 
     def deposit(number: int, *labels: str) -> Json:
         document = bodies.sample_document(
@@ -271,8 +295,18 @@ def test_a_minors_kept_documents_do_not_show_to_the_representatives() -> None:
 
     entries = publish(process, "laboratory", deposit(1))
     richer = process.world.copy()
-    hidden = publish(Process(richer), "laboratory", deposit(5, KEPT))
+    copied = Process(richer)
+    answer = copied.session("laboratory").request("POST", "/fhir", deposit(5, KEPT))
+    hidden, sets = locations(answer, "DocumentReference"), locations(answer, "List")
+    ins = f"{dune.ins_system}|{dune.ins_value}"
+    physician, _ = (one.session("hospital-physician", patient="dune") for one in (copied, process))
+    ask_for_lists(physician, ins, sets, (uid(905),))
     both = Pair(process.world.copy(), richer, "representative", "dune")
+    for world in (each.world for each in both.processes):  # what is asked from now on is not asked about
+        world.clock.advance(timedelta(minutes=1))
+    seen, seen_besides = (events(session, 200) for session in both.sessions)
+    assert seen == seen_besides
+    assert sum(seen[0]) > 3
     patient = f"Patient/{entries[0][:26]}"
     for target in questions(patient, entries, [], hidden):
         one, other = ([told(answer) for answer in pages(session, target)] for session in both.sessions)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sceau.access.decide import Decision
 from sceau.access.facts import document_facts
 from sceau.access.model import Act, ActorKind
 from sceau.audit.balp import event_bytes
+from sceau.audit.facts import Entity, EventFacts
 from sceau.http.trace_sight import TraceSight
 from sceau_schemas.audit import AuditEvent
-from sceau_schemas.dossier import EntryRow, EntryVersion, StoredCoding, StoredDocument
+from sceau_schemas.dossier import EntryRow, EntryVersion, SetRow, StoredCoding, StoredDocument, StoredIdentifier
 from unit.access.space import MINOR, NOW, RULES, actor, record
 from unit.audit.samples import ENTRY, EVENT_ID, EVENTS, OLD_ENTRY, RECORD
 
@@ -75,3 +78,74 @@ def test_a_representative_is_shown_nothing_of_a_connexion_secrete() -> None:
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_what_is_about_no_entry_of_the_record_is_shown(kind: ActorKind) -> None:
     assert {"retrieval", "review", "search of documents"} <= shown(kind, row("a" * 26, "INVISIBLE_PATIENT"))
+
+
+def numbered(number: int) -> str:
+    return f"019ca5c8-6a40-7123-8456-{number:012d}"
+
+
+def reading(number: int) -> AuditEvent:
+    return made_of(replace(EVENTS["retrieval"], data=Entity(f"AuditEvent/{numbered(number)}")))
+
+
+def test_a_long_chain_of_readings_is_not_followed_to_its_end_and_not_shown() -> None:
+    """Nor are events that name too many others: what it would take to know is bounded."""
+    asked: list[str] = []
+
+    def named(event_id: str) -> AuditEvent:
+        asked.append(event_id)
+        return reading(int(event_id[-12:]) + 1)
+
+    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), named)(reading(1))
+    assert 0 < len(asked) < 20
+    facts = EVENTS["search of traces"]
+    assert facts.request is not None
+    target = "/fhir/AuditEvent?_id=" + ",".join(map(numbered, range(420)))
+    many = made_of(replace(facts, request=replace(facts.request, target=target)))
+    asked.clear()
+
+    def shown(event_id: str) -> AuditEvent:
+        asked.append(event_id)
+        return made_of(EVENTS["retrieval"])
+
+    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), shown)(many)
+    assert len(asked) == 400
+    assert TraceSight(actor(ActorKind.PATIENT), (), named)(many)
+
+
+HIDDEN_SET = "q" * 26
+
+
+def a_set(*identifiers: str) -> SetRow:
+    return SetRow(
+        id=HIDDEN_SET,
+        updated=int(NOW.timestamp() * 1000),
+        event=EVENT_ID,
+        entries=(ENTRY,),
+        identifiers=tuple(StoredIdentifier(system="urn:x", value=one) for one in identifiers),
+        depositor="laboratory",
+    )
+
+
+def made_of(facts: EventFacts) -> AuditEvent:
+    return AuditEvent.model_validate_json(event_bytes(facts, EVENT_ID))
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_an_event_about_a_hidden_set_is_not_shown(kind: ActorKind) -> None:
+    read = EVENTS["read of a set"]
+    sight = TraceSight(actor(kind), [a_set()])
+    assert sight(made_of(read))
+    assert not sight(made_of(replace(read, data=Entity(f"List/{RECORD}.{HIDDEN_SET}"))))
+
+
+@pytest.mark.parametrize(
+    "asked", [r"identifier=a\,1\|2", r"identifier=urn:x|a\,1\|2", "identifier=x,urn:x|2", r"identifier=\y,2"]
+)
+def test_a_search_is_read_with_its_escapes(asked: str) -> None:
+    facts = EVENTS["search of sets"]
+    assert facts.request is not None
+    target = f"/fhir/List?patient=Patient/{RECORD}&{asked}"
+    asking = made_of(replace(facts, request=replace(facts.request, target=target)))
+    assert not TraceSight(actor(ActorKind.PATIENT), [a_set("a,1|2", "2")])(asking)
+    assert TraceSight(actor(ActorKind.PATIENT), [a_set("3")])(asking)

@@ -50,8 +50,8 @@ def traces(stand: Stand, actor: str = HOLDER) -> set[str]:
         answer = good(stand.as_(actor).request("GET", following[0]))
 
 
-def asked_about(stand: Stand, own_id: str) -> list[Response]:
-    """Every way in which a professional, or the software, asks for a document."""
+def asked_about(stand: Stand, own_id: str, set_id: str) -> list[Response]:
+    """Every way in which a professional, or the software, asks for a document, or for its submission set."""
     physician, laboratory = stand.as_(PHYSICIAN), stand.as_(LABORATORY)
     uuid = next(
         one["value"]
@@ -72,13 +72,18 @@ def asked_about(stand: Stand, own_id: str) -> list[Response]:
         search(laboratory, "DocumentReference", ("identifier", f"{URI}|{uid(5)}")),
         physician.request("POST", "/fhir/DocumentReference/_search", body, form),
         physician.request("PATCH", f"/fhir/DocumentReference/{own_id}", labelled("INVISIBLE_PATIENT"), PATCH),
+        physician.request("GET", f"/fhir/List/{set_id}"),
+        search(physician, "List", ("identifier", f"{URI}|{uid(905)}")),
+        search(physician, "List", ("identifier", f"x,{uid(905)}")),
+        search(physician, "List", ("_id", set_id)),
     ]
 
 
 def test_no_event_tells_the_patient_of_what_awaits_its_announcement(stand: Stand) -> None:
     before = good(search(stand.as_(PHYSICIAN), "DocumentReference"))
     own_id, published = awaiting(stand)
-    answers = [published, *(good(answer) for answer in asked_about(stand, own_id))]
+    (set_id,) = locations(published, "List")
+    answers = [published, *(good(answer) for answer in asked_about(stand, own_id, set_id))]
     ids = {event for answer in answers for event in answer.events}
     assert len(ids) == len(answers)
     told = traces(stand)
@@ -90,7 +95,7 @@ def test_no_event_tells_the_patient_of_what_awaits_its_announcement(stand: Stand
 
 def test_all_of_them_are_told_once_it_may_be_seen(stand: Stand) -> None:
     own_id, published = awaiting(stand)
-    answers = [published, *asked_about(stand, own_id)]
+    answers = [published, *asked_about(stand, own_id, *locations(published, "List"))]
     ids = {event for answer in answers for event in answer.events}
     good(stand.as_(PHYSICIAN).request("PATCH", f"/fhir/DocumentReference/{own_id}", labelled("N"), PATCH))
     assert ids <= traces(stand)
@@ -126,6 +131,25 @@ def test_the_event_of_a_submission_waits_for_the_last_of_its_documents(stand: St
     assert search(stand.as_(HOLDER), "DocumentReference").json()["total"] == 1
 
 
+def test_a_set_is_named_as_soon_as_one_of_its_documents_may_be(stand: Stand) -> None:
+    body = bundle(905, laboratory_document(5), laboratory_document(6))
+    body["entry"][1]["resource"]["securityLabel"] = [coded("INVISIBLE_PATIENT")]
+    (set_id,) = locations(stand.as_(LABORATORY).request("POST", "/fhir", body), "List")
+    physician = stand.as_(PHYSICIAN)
+    read = good(physician.request("GET", f"/fhir/List/{set_id}"))
+    found = good(search(physician, "List", ("identifier", f"{URI}|{uid(905)}")))
+    assert {*read.events, *found.events} <= traces(stand)
+
+
+def test_a_first_reading_of_a_hidden_set_is_no_notice(stand: Stand) -> None:
+    _, published = awaiting(stand)
+    (set_id,) = locations(published, "List")
+    good(stand.as_(PHYSICIAN).request("GET", f"/fhir/List/{set_id}"))
+    assert stand.as_(HOLDER).request("GET", "/fhir/Communication").json()["total"] == 0
+    good(search(stand.as_(PHYSICIAN), "DocumentReference"))
+    assert stand.as_(HOLDER).request("GET", "/fhir/Communication").json()["total"] == 1
+
+
 def test_representatives_see_nothing_of_a_secret_connection(secret: Stand) -> None:
     """Neither its deposits nor its searches, nor that a token for it was asked for."""
     made = good(deposit(secret, "secretly", consultation(1, KEPT)))
@@ -138,6 +162,29 @@ def test_representatives_see_nothing_of_a_secret_connection(secret: Stand) -> No
         assert event in seen["minor"]
         assert event not in seen["representative"]
     assert openly.events[0] in seen["representative"]
+
+
+def test_representatives_are_not_told_that_an_event_was_read_which_they_can_t_see(secret: Stand) -> None:
+    """Nor that it was searched for, proven, or that its reading was read."""
+    made = good(deposit(secret, "secretly", consultation(1, KEPT)))
+    patient = made.json()["id"][:26]
+    openly = secret.as_(PHYSICIAN).request("GET", f"/fhir/DocumentReference?patient=Patient/{patient}&type=11488-4")
+    secret.process.world.seal()
+    minor = secret.as_("minor")
+
+    def about(event: str) -> set[str]:
+        answers = [good(minor.request("GET", f"/fhir/AuditEvent/{event}"))]
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent/{answers[0].events[0]}")))
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent?date=ge2026-03-01&_id=x,{event}")))
+        proof = {"Accept": "*/*"}
+        answers.append(good(minor.request("GET", f"/fhir/AuditEvent/{event}/$proof", None, proof)))
+        return {one for answer in answers for one in answer.events}
+
+    hidden, shown = about(made.events[0]), about(openly.events[0])
+    told = traces(secret, "representative")
+    assert not hidden & told
+    assert shown <= told
+    assert hidden | shown <= traces(secret, "minor")
 
 
 def test_the_next_day_is_the_same(stand: Stand) -> None:
