@@ -143,7 +143,7 @@ def test_a_batch_costs_the_calls_that_the_architecture_page_says(stand: LogStand
     full = sum(tile.full for tile in growth.written)
     partial = len(growth.written) - full
     unchanged = len({tile for tile, _ in edge.partial()} & set(growth.written))
-    of_run, of_window = 6, old // 256
+    of_run, of_window = 7, old // 256
     assert len(stand.store.calls) - stores == 3 * new + 3 * full + 2 * partial + unchanged + 7 + of_run + of_window
     assert len(stand.keys.calls) - keys == 2 + 2
 
