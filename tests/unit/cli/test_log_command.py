@@ -17,9 +17,10 @@ from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
 from sceau.audit.log.errors import LogError, LogUnavailable, NoteRefused, PolicyRefused, ProofRefused, QuorumMissed
 from sceau.audit.log.notes import ED25519, parse_vkeys
-from sceau.audit.log.places import CHECKPOINT, LOG, RECORDS, VKEYS
+from sceau.audit.log.places import CHECKPOINT, LOG, PENDING, RECORDS, VKEYS
 from sceau.audit.log.proving import ProofMaker
 from sceau.cli.log import add_log_commands
+from sceau.cli.main import main
 from sceau.envelope.batch import BatchOpener
 from sceau.http.journals import journal_of
 from sceau.http.vouching import Vouching
@@ -171,6 +172,28 @@ def test_the_status_tells_size_age_and_what_waits(run: Run, stage: Stage, capsys
     assert said.err == ""
     assert [line.split()[0] for line in said.out.splitlines()] == ["entries", "newest", "being", "waiting"]
     assert said.out.splitlines()[0] == "entries            3"
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"{}", b"nothing", b"[]", b"\xff"])
+def test_the_status_of_a_log_whose_state_is_spoilt_is_one_sentence_until_the_sealer_made_it_again(
+    run: Run,
+    keys: Path,
+    stage: Stage,
+    store: ObjectStore,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt: bytes,
+) -> None:
+    store.replace(PENDING, spoilt, expected=store.read(PENDING).tag)
+    monkeypatch.setattr("sceau.cli.main.load_stage", lambda _: stage)
+    assert main(["log", "status", "--stage", "local"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(rf"sceau: {PENDING} can't be used \(.+\): the sealer's next run .+\n", said.err)
+    assert run("log", "seal") == 1, "that is an alarm"
+    capsys.readouterr()
+    assert run("log", "status") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "entries            5"
 
 
 def test_retention_is_proven_and_what_ends_too_early_is_listed(
