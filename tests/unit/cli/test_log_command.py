@@ -15,9 +15,17 @@ import pytest
 from fakes.witness import FakeWitness
 from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
-from sceau.audit.log.errors import LogError, LogUnavailable, NoteRefused, PolicyRefused, ProofRefused, QuorumMissed
+from sceau.audit.log.errors import (
+    LogError,
+    LogUnavailable,
+    NoteRefused,
+    PolicyRefused,
+    ProofRefused,
+    QuorumMissed,
+    StampRefused,
+)
 from sceau.audit.log.notes import ED25519, parse_vkeys
-from sceau.audit.log.places import CHECKPOINT, LOG, PENDING, RECORDS, VKEYS
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, LOG, PENDING, RECORDS, VKEYS
 from sceau.audit.log.proving import ProofMaker
 from sceau.cli.log import add_log_commands
 from sceau.cli.main import main
@@ -326,3 +334,38 @@ def test_a_proof_may_have_to_be_cosigned(
     policy.write_text("witness x\n")
     with pytest.raises(PolicyRefused):
         taken()
+
+
+def test_the_whole_log_s_cosigned_checkpoints_are_verified_by_a_policy(
+    run: Run, keys: Path, stage: Stage, store: ObjectStore, tmp_path: Path, capsys: Capture
+) -> None:
+    witness = FakeWitness("w1", lambda: datetime.now(UTC), lambda: parse_vkeys(keys.read_text()))
+    policy, another, copy = tmp_path / "policy", tmp_path / "another", tmp_path / "copy"
+    policy.write_text(f"{witness.line}\nquorum w1\n")
+    another.write_text(f"{FakeWitness('w2', witness.clock, witness.keys).line}\nquorum w2\n")
+    assert run("log", "verify", "--key", keys, "--policy", policy) == 1
+    assert f"sceau: {COSIGNED}: is missing: no checkpoint is shown that has what the" in capsys.readouterr().err
+    spec = stage.spec.model_copy(update={"log": LogSpec(policy=policy.read_text())})
+    assert (
+        Vouching(replace(stage.runtime("journal"), spec=spec), asker=lambda _: witness).run()["witnesses_quorum"] == 1
+    )
+    assert run("log", "copy", copy) == 0
+    for where in ((), ("--copy", copy)):
+        capsys.readouterr()
+        assert run("log", "verify", "--key", keys, "--policy", policy, *where) == 0
+        assert "cosigned checkpoints: 1, the newest of 5 entries" in capsys.readouterr().out
+        assert run("log", "verify", "--key", keys, "--policy", another, *where) == 1
+        lines = capsys.readouterr().err.splitlines()
+        lacking = "the checkpoint lacks cosignatures that the policy wants: no witness cosigned it"
+        assert [line.rpartition(": the checkpoint")[0].endswith(("cosigned", ".cosigned")) for line in lines] == [
+            True
+        ] * 2
+        assert all(lacking in line for line in lines)
+    (copy / COSIGNED).write_bytes(b"nothing")
+    assert run("log", "verify", "--key", keys, "--copy", copy) == 1
+    assert capsys.readouterr().err.startswith(f"sceau: {COSIGNED}: the note has no signatures")
+    policy.write_text("witness x\n")
+    with pytest.raises(PolicyRefused):
+        run("log", "verify", "--key", keys, "--policy", policy)
+    with pytest.raises(StampRefused):
+        run("log", "verify", "--key", keys, "--stamp-roots", policy)
