@@ -16,7 +16,7 @@ from sceau.audit.log.checkpoints import open_checkpoint
 from sceau.audit.log.notes import parse_vkeys
 from sceau.audit.log.places import CHECKPOINT, COSIGNED, COSIGNED_COPY, DATED, VKEYS
 from sceau.audit.log.policies import parse_policy
-from sceau.audit.log.witnessing import Witnesses
+from sceau.audit.log.witnessing import Witnesses, WitnessReport
 from sceau.keys.errors import KeyRightDenied
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectAbsent, ObjectRightDenied, ObjectStoreUnavailable
@@ -454,6 +454,32 @@ def test_no_cosigned_checkpoint_is_copied_that_is_larger_than_the_log_that_is(wo
     assert verified.checkpoint is not None
     for name in (COSIGNED, *(one for one in target.list(DATED) if one.endswith(COSIGNED_COPY))):
         assert open_checkpoint(target.read(name).data, keys)[0].size <= verified.checkpoint.size
+
+
+def test_a_witness_that_saw_what_a_restored_stage_lost_refuses_its_log_for_good(world: BackupWorld) -> None:
+    """docs/backup.md says so: the log goes on under its name and keys, from before what the witness saw."""
+    witness = FakeWitness("w1", world.clock, lambda: parse_vkeys(world.memory.read(VKEYS).data.decode()))
+    policy = parse_policy(f"{witness.line}\nquorum w1\n".encode())
+
+    def asked() -> WitnessReport | None:
+        world.trace(RECORD)
+        world.seal()
+        return Witnesses(world.memory, policy, witness, clock=world.clock, retention=RETENTION, pool=Inline).run()
+
+    world.backup()
+    lost = [asked() for _ in range(2)]
+    assert all(one is not None and one.quorum for one in lost)
+    target = world.empty()
+    world.restore(target)
+    world.memory = target
+    reports = [asked() for _ in range(4)]
+    assert [(one.ahead, one.refused, one.quorum) for one in reports if one] == [
+        (1, 0, False),
+        (0, 1, False),
+        (0, 1, False),
+        (0, 1, False),
+    ]
+    assert world.log_verified(target).good, "nothing in the store tells"
 
 
 def test_what_is_locked_on_a_stage_is_locked_when_it_is_restored(world: BackupWorld) -> None:
