@@ -15,7 +15,10 @@ from sceau.audit.log.asking import Ask, Reply
 from sceau.audit.log.errors import LogUnavailable, NoReply, StampRefused
 from sceau.audit.log.places import DATED, STAMP
 from sceau.audit.log.stamping import Stamped, Stamper, authority_of, verify_stamp
-from unit.audit.log.log_stand import RETENTION, LogStand
+from sceau.audit.verify.signed import CheckStamp, is_over
+from sceau.audit.verify.sources import LiveSource
+from sceau.audit.verify.whole import Verification, Verifier
+from unit.audit.log.log_stand import RETENTION, Inline, LogStand
 
 HOUR = timedelta(hours=1)
 URL = "https://tsa.example.org/tsr"
@@ -71,6 +74,42 @@ def test_a_checkpoint_is_stamped_beside_it_locked_and_openssl_accepts_what_is_ke
     ((url, _, media_type),) = stand.tsa.asked
     assert (url, media_type) == (URL, "application/timestamp-query")
     assert stand.log.verify().good, "what stands beside a checkpoint is no stray"
+
+
+def verified(stand: Stand, check: CheckStamp = is_over) -> Verification:
+    log = stand.log
+    return Verifier(
+        LiveSource(log.memory), log.vkeys, now=log.clock(), retention=RETENTION, check_stamp=check, pool=Inline
+    ).verify()
+
+
+def test_whoever_verifies_the_log_sees_whether_a_stamp_is_of_its_checkpoint(stand: Stand) -> None:
+    assert stand.stamper().run() == Stamped(stamped=1)
+    assert (verified(stand).stamped, len(verified(stand).findings)) == (1, 0)
+    (stamp,) = stand.stamps
+    stand.grow()
+    newest = stand.log.names(DATED)[-1]
+    stand.log.memory.create(
+        newest + STAMP, stand.log.memory.read(stamp).data, locked_until=datetime.max.replace(tzinfo=UTC)
+    )
+    found = verified(stand)
+    assert [str(one) for one in found.findings] == [
+        f"{newest}{STAMP}: the time stamp is of something else than the checkpoint that it stands beside"
+    ]
+    assert found.stamped == 1
+
+
+def test_whose_stamp_it_is_only_who_trusts_an_authority_can_say(stand: Stand, tmp_path: Path) -> None:
+    """A stamp by whoever it may be is over the checkpoint all the same."""
+    other = OpensslAuthority(tmp_path / "other")
+    assert stand.stamper(other, roots=other.roots).run() == Stamped(stamped=1)
+    (stamp,) = stand.stamps
+    assert verified(stand).good
+    for tsa, good in ((other, True), (stand.tsa, False)):
+        authority = authority_of(URL, tsa.roots)
+        found = verified(stand, lambda data, note, authority=authority: verify_stamp(data, note, authority))  # type: ignore[misc]
+        assert (found.good, found.stamped) == (good, int(good))
+        assert good or str(next(iter(found.findings))).startswith(f"{stamp}: the time stamp does not verify")
 
 
 def test_one_in_a_period_and_none_for_what_is_stamped(stand: Stand) -> None:

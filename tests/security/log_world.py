@@ -20,8 +20,9 @@ from sceau.audit.log.notes import ED25519, VerifierKey, parse_vkeys
 from sceau.audit.log.places import CHECKPOINT, LOG, VKEYS, tile_name
 from sceau.audit.log.sealer import Sealer
 from sceau.audit.log.tiles import ENTRIES, Tile, encode_bundle, split_bundle
+from sceau.audit.verify.signed import Earlier
 from sceau.audit.verify.sources import LiveSource, Source
-from sceau.audit.verify.whole import Earlier, Verification, Verifier
+from sceau.audit.verify.whole import Verification, Verifier
 from sceau.keys.ports import KeyService
 from sceau.objects.filesystem import FilesystemStore
 

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from benchmarks.events import RETENTION
 from fixtures.logcheck import built_logcheck
 from sceau.audit.log.checkpoints import Checkpoint
 from sceau.audit.log.notes import Note, Signature, parse_note
-from sceau.audit.log.places import CHECKPOINT, LOG
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, COSIGNED_COPY, LOG, STAMP
 from security.log_world import FORK, ORIGIN, SIZE, SIZES, Built, Found, Tamper, World, dated, texts
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,17 @@ def of_another_origin(world: World) -> None:
     """The log's keys sign as another log; the signature lines keep the name that the verifier looks for."""
     text = world.read(CHECKPOINT).partition(b"\n\n")[0] + b"\n"
     world.put(CHECKPOINT, world.signer().sign(text.replace(ORIGIN.encode(), b"another.example.org/journal")))
+
+
+def beside(world: World, what: str, data: bytes) -> None:
+    """Put something beside the dated checkpoint of 256 entries, under a lock like its own."""
+    (name,) = (name for name in dated(world) if name.endswith(f".{256:016}"))
+    world.put(name + what, data, until=world.clock() + 2 * RETENTION)
+
+
+def cosigned(note: Note) -> bytes:
+    """The note with a signature line that only a policy could tell from a witness's."""
+    return Note(note.text, (*note.signatures, Signature("witness.example.org", b"wxyz", bytes(72)))).encode()
 
 
 @dataclass(frozen=True)
@@ -144,6 +156,33 @@ LOG_CASES = {
         lambda w: w.put(list(dated(w))[2], w.sign(Checkpoint(ORIGIN, SIZES[2], bytes(32)))),
         r"was signed for other entries: the first 256 of the log have another root",
         False,
+    ),
+    "what is kept as cosigned is none": Case(
+        lambda w: beside(w, COSIGNED_COPY, b"nothing"), r"checkpoints/.*\.cosigned: the note has no signatures", False
+    ),
+    "what is kept as cosigned is not signed by the log": Case(
+        lambda w: beside(w, COSIGNED_COPY, cosigned(Note(parse_note(w.notes[256]).text, ()))),
+        r"checkpoints/.*\.cosigned: the note has no P-256 signature",
+        False,
+    ),
+    "what is kept as cosigned has no cosignature": Case(
+        lambda w: beside(w, COSIGNED_COPY, w.notes[256]), r"checkpoints/.*\.cosigned: carries no cosignature", False
+    ),
+    "a cosigned checkpoint of a fork": Case(
+        lambda w: beside(w, COSIGNED_COPY, cosigned(parse_note(w.sign(Checkpoint(ORIGIN, 256, bytes(32)))))),
+        r"\.cosigned: was signed for other entries: the first 256 of the log have another root",
+        False,
+    ),
+    "the newest cosigned checkpoint is none": Case(
+        lambda w: w.put(COSIGNED, b"nothing"), r"log/cosigned: the note has no signatures", False
+    ),
+    "the newest cosigned checkpoint is of a larger log": Case(
+        lambda w: w.put(COSIGNED, cosigned(parse_note(w.sign(Checkpoint(ORIGIN, SIZE + 9, bytes(32)))))),
+        rf"log/cosigned: was signed for {SIZE + 9} entries, and the log has {SIZE}: it was cut, or rolled back",
+        False,
+    ),
+    "a time stamp is none": Case(
+        lambda w: beside(w, STAMP, b"0\x03\x02\x01\x00"), r"checkpoints/.*\.tsr: is no time stamp", False
     ),
     "a full tile's lock is taken away": Case(lambda w: w.unlocked(TILE), r"tile/0/100: is not locked", False),
     "a dated checkpoint's lock is shortened": Case(

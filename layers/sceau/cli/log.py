@@ -21,8 +21,9 @@ from sceau.audit.log.policies import parse_policy
 from sceau.audit.log.proofs import parse_proof, verify_event
 from sceau.audit.log.reading import LogReader
 from sceau.audit.log.status import AGES, Status, log_status
+from sceau.audit.verify.signed import CheckStamp, Earlier, is_over
 from sceau.audit.verify.sources import CopiedSource, LiveSource, Source
-from sceau.audit.verify.whole import THREADS, Earlier, Verification, Verifier
+from sceau.audit.verify.whole import THREADS, Verification, Verifier
 from sceau.http.sealing import identities_of, sealer_of
 from sceau.http.upkeep import locks_of
 from sceau.stage import Stage
@@ -43,6 +44,8 @@ def add_log_commands(commands: Any, common: Common, load: Load) -> None:
     verify = _action(actions, "verify", "verify the whole log and every event; 1 if anything is wrong", common)
     _takes_keys(verify)
     verify.add_argument("--checkpoint", type=Path, action="append", default=[], help="a signed checkpoint kept earlier")
+    verify.add_argument("--policy", type=Path, help="a tlog-policy: what every cosigned checkpoint must satisfy")
+    verify.add_argument("--stamp-roots", type=Path, metavar="PEM", help="whose certificates time stamps must lead to")
     verify.add_argument("--copy", type=Path, metavar="FOLDER", help="verify this copy, not the stage's store")
     verify.add_argument("--log-only", action="store_true", help="the log alone: events are not there, or not wanted")
     verify.add_argument("--old-partials", action="store_true", help="also compare partial tiles that are full by now")
@@ -95,6 +98,14 @@ def _keys_in(path: Path) -> tuple[VerifierKey, ...]:
         raise LogUnavailable(f"{path} is no file of verifier keys") from None
 
 
+def _leads_to(roots: bytes) -> CheckStamp:
+    """What checks a whole time stamp, by the certificates that the auditor trusts. Raises StampRefused."""
+    from sceau.audit.log.stamping import authority_of, verify_stamp
+
+    authority = authority_of("", roots.decode("utf-8", "replace"))
+    return lambda stamp, note: verify_stamp(stamp, note, authority)
+
+
 def _verify(options: argparse.Namespace, load: Load) -> int:
     keys = _keys_in(options.key)
     earlier = [Earlier(str(path), _read(path)) for path in options.checkpoint]
@@ -111,6 +122,8 @@ def _verify(options: argparse.Namespace, load: Load) -> int:
         earlier=earlier,
         now=datetime.now(UTC),
         retention=retention,
+        policy=parse_policy(_read(options.policy)) if options.policy is not None else None,
+        check_stamp=_leads_to(_read(options.stamp_roots)) if options.stamp_roots is not None else is_over,
         with_events=not options.log_only,
         with_old_partials=options.old_partials,
     )
@@ -128,6 +141,10 @@ def _print_verified(found: Verification, *, live: bool, with_events: bool) -> No
     checkpoint = found.checkpoint
     print(f"{checkpoint.origin}: {checkpoint.size} entries, root {base64.b64encode(checkpoint.root).decode()}")
     print(f"checkpoints of this log that were compared: {found.checkpoints}")
+    if found.cosigned:
+        print(f"cosigned checkpoints: {found.cosigned}, the newest of {found.cosigned_size} entries")
+    if found.stamped:
+        print(f"time stamps over their checkpoints: {found.stamped}")
     if with_events:
         kept = "locked and alone under their names" if live else "which a copy can say nothing more of"
         print(f"events compared with their entries: {found.events}, {kept}; {found.waiting} younger ones wait")

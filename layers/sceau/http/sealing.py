@@ -14,6 +14,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from sceau.audit.log.errors import LogDamaged
 from sceau.audit.log.identity import Identities
 from sceau.audit.log.sealer import Sealer
 from sceau.http.chalice_app import Task
@@ -55,7 +56,11 @@ def build(runtime: Runtime) -> Task:
     def task() -> dict[str, int | float]:
         started = runtime.clock()
         told = tell_if_late(runtime)
-        report = sealer.run(started + LONGEST_RUN)
+        try:
+            report = sealer.run(started + LONGEST_RUN)
+        except LogDamaged as error:  # what the log says of itself may be a fork: an alarm, not merely a run that failed
+            log(LogEvent.DAMAGED, function=runtime.function, error=str(error))
+            raise
         if not told:
             tell_waited(runtime.function, report.waited_seconds)
         vouched = vouching.run()

@@ -15,11 +15,20 @@ import pytest
 from fakes.witness import FakeWitness
 from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
-from sceau.audit.log.errors import LogError, LogUnavailable, NoteRefused, PolicyRefused, ProofRefused, QuorumMissed
+from sceau.audit.log.errors import (
+    LogError,
+    LogUnavailable,
+    NoteRefused,
+    PolicyRefused,
+    ProofRefused,
+    QuorumMissed,
+    StampRefused,
+)
 from sceau.audit.log.notes import ED25519, parse_vkeys
-from sceau.audit.log.places import CHECKPOINT, LOG, RECORDS, VKEYS
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, LOG, PENDING, RECORDS, VKEYS
 from sceau.audit.log.proving import ProofMaker
 from sceau.cli.log import add_log_commands
+from sceau.cli.main import main
 from sceau.envelope.batch import BatchOpener
 from sceau.http.journals import journal_of
 from sceau.http.vouching import Vouching
@@ -173,6 +182,28 @@ def test_the_status_tells_size_age_and_what_waits(run: Run, stage: Stage, capsys
     assert said.out.splitlines()[0] == "entries            3"
 
 
+@pytest.mark.parametrize("spoilt", [b"", b"{}", b"nothing", b"[]", b"\xff"])
+def test_the_status_of_a_log_whose_state_is_spoilt_is_one_sentence_until_the_sealer_made_it_again(
+    run: Run,
+    keys: Path,
+    stage: Stage,
+    store: ObjectStore,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    spoilt: bytes,
+) -> None:
+    store.replace(PENDING, spoilt, expected=store.read(PENDING).tag)
+    monkeypatch.setattr("sceau.cli.main.load_stage", lambda _: stage)
+    assert main(["log", "status", "--stage", "local"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(rf"sceau: {PENDING} can't be used \(.+\): the sealer's next run .+\n", said.err)
+    assert run("log", "seal") == 1, "that is an alarm"
+    capsys.readouterr()
+    assert run("log", "status") == 0
+    assert capsys.readouterr().out.splitlines()[0] == "entries            5"
+
+
 def test_retention_is_proven_and_what_ends_too_early_is_listed(
     run: Run, keys: Path, store: ObjectStore, capsys: Capture
 ) -> None:
@@ -303,3 +334,38 @@ def test_a_proof_may_have_to_be_cosigned(
     policy.write_text("witness x\n")
     with pytest.raises(PolicyRefused):
         taken()
+
+
+def test_the_whole_log_s_cosigned_checkpoints_are_verified_by_a_policy(
+    run: Run, keys: Path, stage: Stage, store: ObjectStore, tmp_path: Path, capsys: Capture
+) -> None:
+    witness = FakeWitness("w1", lambda: datetime.now(UTC), lambda: parse_vkeys(keys.read_text()))
+    policy, another, copy = tmp_path / "policy", tmp_path / "another", tmp_path / "copy"
+    policy.write_text(f"{witness.line}\nquorum w1\n")
+    another.write_text(f"{FakeWitness('w2', witness.clock, witness.keys).line}\nquorum w2\n")
+    assert run("log", "verify", "--key", keys, "--policy", policy) == 1
+    assert f"sceau: {COSIGNED}: is missing: no checkpoint is shown that has what the" in capsys.readouterr().err
+    spec = stage.spec.model_copy(update={"log": LogSpec(policy=policy.read_text())})
+    assert (
+        Vouching(replace(stage.runtime("journal"), spec=spec), asker=lambda _: witness).run()["witnesses_quorum"] == 1
+    )
+    assert run("log", "copy", copy) == 0
+    for where in ((), ("--copy", copy)):
+        capsys.readouterr()
+        assert run("log", "verify", "--key", keys, "--policy", policy, *where) == 0
+        assert "cosigned checkpoints: 1, the newest of 5 entries" in capsys.readouterr().out
+        assert run("log", "verify", "--key", keys, "--policy", another, *where) == 1
+        lines = capsys.readouterr().err.splitlines()
+        lacking = "the checkpoint lacks cosignatures that the policy wants: no witness cosigned it"
+        assert [line.rpartition(": the checkpoint")[0].endswith(("cosigned", ".cosigned")) for line in lines] == [
+            True
+        ] * 2
+        assert all(lacking in line for line in lines)
+    (copy / COSIGNED).write_bytes(b"nothing")
+    assert run("log", "verify", "--key", keys, "--copy", copy) == 1
+    assert capsys.readouterr().err.startswith(f"sceau: {COSIGNED}: the note has no signatures")
+    policy.write_text("witness x\n")
+    with pytest.raises(PolicyRefused):
+        run("log", "verify", "--key", keys, "--policy", policy)
+    with pytest.raises(StampRefused):
+        run("log", "verify", "--key", keys, "--stamp-roots", policy)

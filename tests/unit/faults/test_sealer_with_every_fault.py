@@ -7,6 +7,7 @@ clean run: every event is logged once, and bundles and tiles are, byte for byte,
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from itertools import product
@@ -14,13 +15,15 @@ from itertools import product
 import pytest
 
 from fakes.keys import on_calls as on_key_calls
-from fakes.objects import Call, Fault, MemoryStore, on_calls
+from fakes.objects import Call, Fault, MemoryStore, PolicingStore, VersionedStore, on_calls
+from sceau.audit.log.checkpoints import Checkpoint
 from sceau.audit.log.errors import LogDamaged, LogError, LogUnavailable
-from sceau.audit.log.places import CHECKPOINT, DATED, LOG, PENDING, TILES
+from sceau.audit.log.identity import Identities, LogSigner
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, DATED, LOG, PENDING, TILES, VKEYS
 from sceau.audit.log.report import Report
 from sceau.objects.errors import ObjectStoreError
 from sceau.objects.scoped import StoreOperation
-from unit.audit.log.log_stand import Killed, LogStand, killing, revived
+from unit.audit.log.log_stand import ORIGIN, Killed, LogStand, killing, revived
 
 Counted = Callable[[int], None]
 
@@ -163,7 +166,10 @@ def test_two_sealers_go_on_with_what_a_third_left(old: int, counted: Counted) ->
 
 
 def _calls(old: int) -> list[Call]:
-    stand = world(old).copy()
+    return _calls_of(world(old).copy())
+
+
+def _calls_of(stand: LogStand) -> list[Call]:
     stand.seal()
     return stand.store.calls
 
@@ -277,17 +283,189 @@ def test_a_state_that_is_lost_while_a_batch_is_half_written_goes_on_with_the_loc
     counted(done)
 
 
-def test_a_log_whose_state_and_checkpoints_are_all_gone_is_not_begun_anew() -> None:
-    """They are locked: only a store that is not what it should be loses them."""
-    stand = world(OLD).copy()
-    stand.memory.delete(PENDING)
-    for name in stand.names(DATED):
+# --- what must stop a sealer: nothing is signed that a checkpoint of its own contradicts --------------------------
+
+
+def stopped(stand: LogStand, match: str) -> None:
+    """The sealer says that somebody must look, as often as it runs, and nothing is written or signed meanwhile."""
+    before = {name: stand.memory.read(name).data for name in stand.names(LOG)}
+    for _ in range(2):
+        with pytest.raises(LogDamaged, match=match):
+            stand.sealer().run()
+    assert {name: stand.memory.read(name).data for name in stand.names(LOG)} == before
+
+
+def grown(*sizes: int) -> tuple[LogStand, dict[int, bytes]]:
+    """A log that was sealed at each of these sizes, and what the sealer kept at each; then events came."""
+    stand, kept = LogStand.new(), {}
+    for before, size in zip((0, *sizes), sizes, strict=False):
+        stand.append(size - before, apart=TENTH)
+        stand.seal()
+        kept[size] = stand.memory.read(PENDING).data
+    stand.append(2, apart=TENTH)
+    return stand, kept
+
+
+def put(memory: MemoryStore, name: str, data: bytes) -> None:
+    memory.replace(name, data, expected=memory.read(name).tag if name in memory.list(name) else None)
+
+
+def lost(stand: LogStand, *names: str) -> None:
+    """As a host loses them that keeps no locks."""
+    for name in names:
         stand.memory._entries.pop(name)
-    stand.memory.create(f"{DATED}2026-03-02/000000.0000000000000250", b"no note", locked_until=stand.clock())
-    before = stand.tiles()
-    with pytest.raises(LogError):
-        stand.sealer().run()
-    assert stand.tiles() == before
+
+
+def dated_copies(stand: LogStand) -> list[str]:
+    return stand.names(DATED)
+
+
+@pytest.mark.parametrize("left", [[CHECKPOINT], [VKEYS], [f"{TILES}entries/000"], [f"{TILES}0/000.p/6"], [COSIGNED]])
+def test_a_log_whose_state_and_checkpoints_are_all_gone_is_not_begun_anew(left: list[str]) -> None:
+    """Whatever is left of it says that there was one."""
+    stand, _ = grown(6) if left[0].endswith("p/6") else grown(300)
+    put(stand.memory, COSIGNED, stand.checkpoint)
+    lost(stand, *(name for name in stand.names(LOG) if name not in left))
+    stopped(stand, f"{left[0]} says that there was a log")
+
+
+def test_an_old_state_and_a_hidden_copy_fork_nothing_while_the_newest_checkpoint_is_in_sight() -> None:
+    stand, kept = grown(300, 306)
+    put(stand.memory, PENDING, kept[300])
+    lost(stand, dated_copies(stand)[-1])
+    stopped(stand, "has 306 entries, and the log stands at 300")
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage"])
+def test_a_lost_state_is_not_rebuilt_from_an_old_copy_while_the_newest_checkpoint_is_in_sight(damage: str) -> None:
+    stand, _ = grown(300, 306)
+    lost(stand, dated_copies(stand)[-1])
+    _spoil(stand.memory, damage, b"")
+    stopped(stand, "has 306 entries, and the log stands at 300")
+
+
+def test_a_batch_that_was_fixed_is_not_ended_when_a_later_checkpoint_is_in_sight() -> None:
+    """An old state may hold a batch: the checkpoint that it leads to is not the newest any more."""
+    stand, _ = grown(300)
+    revived(stand)
+    fixing = next(
+        call.number for call in _calls_of(stand.copy()) if (call.name, call.operation) == (PENDING, "replace")
+    )
+    killing(stand, fixing, after=True)
+    assert run(stand) is None
+    revived(stand)
+    fixed = stand.memory.read(PENDING).data
+    stand.seal()
+    stand.append(3)
+    stand.seal()
+    put(stand.memory, PENDING, fixed)
+    lost(stand, *dated_copies(stand)[1:])
+    stopped(stand, "has 305 entries, and the log stands at 300 or 302")
+
+
+def test_a_checkpoint_of_the_same_size_with_another_root_stops_the_sealer() -> None:
+    stand, _ = grown(300)
+    identity = Identities(stand.memory, stand.keys, random_bytes=bytes).ensure(ORIGIN)
+    forked = LogSigner(identity, stand.keys).sign(Checkpoint(ORIGIN, 300, bytes(32)).text())
+    put(stand.memory, CHECKPOINT, forked)
+    stopped(stand, "has another root")
+
+
+@pytest.mark.parametrize("old", ["garbage", "altered", "of a stranger", "gone", "rolled back"])
+def test_a_checkpoint_that_is_not_where_the_log_stands_stops_the_sealer(old: str) -> None:
+    """Who hides the newest copy can spoil the checkpoint too: that it is spoilt must be enough."""
+    stand, _ = grown(300)
+    first = stand.checkpoint
+    stand.seal()
+    stranger = LogSigner(
+        Identities(MemoryStore(stand.clock), stand.keys, random_bytes=os.urandom).ensure("o"), stand.keys
+    )
+    if old == "gone":
+        stand.memory.delete(CHECKPOINT)
+    else:
+        data = stand.checkpoint
+        text = Checkpoint("o", 302, bytes(32)).text()
+        spoilt = {"garbage": b"?", "altered": data[:-3], "of a stranger": stranger.sign(text), "rolled back": first}
+        put(stand.memory, CHECKPOINT, spoilt[old])
+    stand.append(3)
+    stopped(stand, CHECKPOINT)
+    put(stand.memory, CHECKPOINT, stand.memory.read(dated_copies(stand)[-1]).data)
+    assert stand.seal().sealed == 3, "who looked, and found that it was that alone, puts the newest copy there"
+    stand.require_good(first, events=305)
+
+
+def test_what_is_put_in_the_checkpoint_s_place_while_a_batch_is_sealed_is_not_put_away() -> None:
+    for spoilt in (b"?", None):
+        stand, _ = grown(300)
+        identity = Identities(stand.memory, stand.keys, random_bytes=bytes).ensure(ORIGIN)
+        data = spoilt or LogSigner(identity, stand.keys).sign(Checkpoint(ORIGIN, 302, bytes(32)).text())
+
+        def spoil(call: Call, stand: LogStand = stand, data: bytes = data) -> None:
+            if call.name.startswith(DATED) and call.operation is StoreOperation.CREATE_LOCKED:
+                put(stand.memory, CHECKPOINT, data)
+
+        stand.store.waits_after = spoil
+        with pytest.raises(LogDamaged, match=CHECKPOINT):
+            stand.sealer().run()
+        assert stand.checkpoint == data
+
+
+@pytest.mark.parametrize("state", ["rolled back", "gone", "as it was"])
+def test_a_deletion_mark_over_the_newest_copy_is_seen_though_no_lock_is_broken(state: str) -> None:
+    """S3 lets who may delete put a mark before a locked version: `list` does not show it, and `read` finds nothing."""
+    stand, kept = grown(300, 306)
+    marked = VersionedStore.of(stand.memory, stand.clock)
+    newest = dated_copies(stand)[-1]
+    marked._entries.pop(newest)
+    marked._keep(newest, None)
+    if state == "rolled back":
+        put(marked, PENDING, kept[300])
+    elif state == "gone":
+        marked.delete(PENDING)
+    marked._entries.pop(CHECKPOINT)  # in sight it would tell, too
+    stand.memory, stand.store = marked, PolicingStore(marked)
+    stopped(stand, f"{newest} is hidden by a deletion")
+
+
+def test_marks_over_a_whole_log_do_not_make_it_a_new_one() -> None:
+    stand, _ = grown(300)
+    marked = VersionedStore.of(stand.memory, stand.clock)
+    for name in stand.names(LOG):
+        marked._entries.pop(name)
+        marked._keep(name, None)
+    stand.memory, stand.store = marked, PolicingStore(marked)
+    stopped(stand, "is hidden by a deletion")
+    for name in [name for name in marked._kept if name.startswith(DATED)]:
+        del marked._kept[name]
+    stopped(stand, f"{CHECKPOINT} says that there was a log")
+
+
+def test_something_newer_over_the_newest_copy_is_no_reason_to_go_on_from_the_one_before() -> None:
+    stand, _ = grown(300, 306)
+    marked = VersionedStore.of(stand.memory, stand.clock)
+    newest = dated_copies(stand)[-1]
+    marked._entries.pop(newest)
+    marked.create(newest, b"no note")
+    stand.memory, stand.store = marked, PolicingStore(marked)
+    stopped(stand, "written over the newest dated checkpoint")
+
+
+@pytest.mark.parametrize("old", [0, OLD])
+def test_a_state_that_is_lost_before_its_checkpoint_is_shown_shows_it(old: int) -> None:
+    """The dated copy is signed, so it counts, whether there are new events or not."""
+    stand = world(old).copy()
+    earlier = [stand.checkpoint] if old else []
+    signed = next(
+        call.number for call in _calls(old) if call.name.startswith(DATED) and call.operation == "create-locked"
+    )
+    killing(stand, signed, after=True)
+    assert run(stand) is None
+    revived(stand)
+    stand.memory.delete(PENDING)
+    report = stand.seal()
+    assert (report.rebuilt, report.sealed, report.size) == (True, 0, old + NEW)
+    stand.require_good(*earlier, events=old + NEW)
+    assert stand.seal().rebuilt is False
 
 
 def test_what_nobody_expected_of_the_store_is_no_success() -> None:

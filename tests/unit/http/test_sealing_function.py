@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from fakes.objects import on
-from sceau.audit.log.errors import ClockRefused, LogUnavailable
+from sceau.audit.log.errors import ClockRefused, LogDamaged, LogUnavailable
 from sceau.audit.log.lateness import LIMIT
-from sceau.audit.log.places import PENDING
+from sceau.audit.log.places import DATED, PENDING
 from sceau.http import log, sealing, upkeep
 from sceau.http.runtime import Runtime
 from sceau.objects.scoped import StoreOperation
@@ -139,6 +139,28 @@ def test_what_somebody_must_look_at_is_an_alarm(stand: LogStand, task: Task, log
     assert [line for line in logged() if line["event"] == "damaged"] == [
         {"event": "damaged", "function": "journal", "unread": 1}
     ]
+
+
+def test_a_log_that_contradicts_itself_is_an_alarm_and_is_not_gone_on_with(
+    stand: LogStand, task: Task, logged: Logged
+) -> None:
+    stand.append(2)
+    task()
+    before = stand.memory.read(PENDING)
+    first = stand.checkpoint
+    stand.append(1)
+    task()
+    logged()
+    for name in stand.names(DATED)[1:]:
+        stand.memory._entries.pop(name)
+    stand.memory.replace(PENDING, before.data, expected=stand.memory.read(PENDING).tag)
+    stand.append(2)
+    with pytest.raises(LogDamaged):
+        task()
+    (line,) = [line for line in logged() if line["event"] == "damaged"]
+    assert line["function"] == "journal"
+    assert "has 3 entries, and the log stands at 2" in str(line["error"])
+    assert stand.checkpoint != first
 
 
 @pytest.mark.parametrize("off", [timedelta(seconds=61), timedelta(seconds=-61)])

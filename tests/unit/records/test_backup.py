@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from fakes.objects import Call, Fault, MemoryStore, PolicingStore, VersionedStore, on_calls
+from fakes.witness import FakeWitness
 from sceau.audit.ids import EVENTS_PREFIX
-from sceau.audit.log.places import CHECKPOINT, DATED
+from sceau.audit.log.checkpoints import open_checkpoint
+from sceau.audit.log.notes import parse_vkeys
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, COSIGNED_COPY, DATED, VKEYS
+from sceau.audit.log.policies import parse_policy
+from sceau.audit.log.witnessing import Witnesses, WitnessReport
 from sceau.keys.errors import KeyRightDenied
 from sceau.keys.ports import KeyName
 from sceau.objects.errors import ObjectAbsent, ObjectRightDenied, ObjectStoreUnavailable
@@ -22,8 +27,9 @@ from sceau.records.backup.format import BackupRefused, decode_part, end_name, pa
 from sceau.records.backup.manifests import Manifests
 from sceau.records.backup.state import state_of
 from sceau.records.repository import dossier_name
+from unit.audit.log.log_stand import Inline
 from unit.http.rewrap_world import SECOND, document
-from unit.records.backup_world import BackupWorld, advance
+from unit.records.backup_world import RETENTION, BackupWorld, advance
 from unit.records.test_dossier import RECORD, an_id
 
 SKIPPED = ("replay/", "revoked/", "probe/", "journal/records/", "journal/locks")
@@ -399,6 +405,81 @@ def test_a_restored_stage_holds_the_same_objects_and_its_log_verifies(world: Bac
     verified = world.log_verified(target)
     assert [str(one) for one in verified.findings] == [] and verified.good
     assert verified.events == verified.checkpoint.size if verified.checkpoint else False
+
+
+def cosign(world: BackupWorld, store: MemoryStore) -> None:
+    """The newest checkpoint is cosigned by the one witness that the policy wants."""
+    witness = FakeWitness("w1", world.clock, lambda: parse_vkeys(store.read(VKEYS).data.decode()))
+    policy = parse_policy(f"{witness.line}\nquorum w1\n".encode())
+    asked = Witnesses(store, policy, witness, clock=world.clock, retention=RETENTION, pool=Inline).run()
+    assert asked is not None and asked.quorum
+
+
+def test_the_newest_checkpoint_that_was_cosigned_is_copied_and_comes_back(world: BackupWorld) -> None:
+    cosign(world, world.memory)
+    assert world.backup().problems == []
+    assert {COSIGNED} < held(world).keys()
+    target = world.empty()
+    assert world.restore(target).findings == []
+    assert resting(target) == resting(world.memory)
+    (copy,) = (name for name in target.list(DATED) if name.endswith(COSIGNED_COPY))
+    assert target.read(copy).data == target.read(COSIGNED).data
+    assert target.locked_until(copy)
+    assert target.locked_until(COSIGNED) is None
+    assert world.log_verified(target).good
+
+
+@pytest.mark.parametrize("at", [COSIGNED, CHECKPOINT])
+def test_no_cosigned_checkpoint_is_copied_that_is_larger_than_the_log_that_is(world: BackupWorld, at: str) -> None:
+    """The log grows, and is cosigned, when a run has read one of the two."""
+    cosign(world, world.memory)
+    source = PolicingStore(world.memory, known=world.memory.list(""))
+    grew: list[str] = []
+
+    def grow(call: Call) -> None:
+        if call.operation is StoreOperation.READ and call.name == at and not grew:
+            grew.append(at)
+            world.trace(RECORD)
+            world.seal()
+            cosign(world, world.memory)
+
+    source.waits_after = grow
+    assert world.backup(source=source).problems == []
+    assert grew
+    target = world.empty()
+    assert world.restore(target).findings == []
+    verified = world.log_verified(target)
+    assert [str(one) for one in verified.findings if "is an event that" not in str(one)] == []
+    keys = parse_vkeys(target.read(VKEYS).data.decode())
+    assert verified.checkpoint is not None
+    for name in (COSIGNED, *(one for one in target.list(DATED) if one.endswith(COSIGNED_COPY))):
+        assert open_checkpoint(target.read(name).data, keys)[0].size <= verified.checkpoint.size
+
+
+def test_a_witness_that_saw_what_a_restored_stage_lost_refuses_its_log_for_good(world: BackupWorld) -> None:
+    """docs/backup.md says so: the log goes on under its name and keys, from before what the witness saw."""
+    witness = FakeWitness("w1", world.clock, lambda: parse_vkeys(world.memory.read(VKEYS).data.decode()))
+    policy = parse_policy(f"{witness.line}\nquorum w1\n".encode())
+
+    def asked() -> WitnessReport | None:
+        world.trace(RECORD)
+        world.seal()
+        return Witnesses(world.memory, policy, witness, clock=world.clock, retention=RETENTION, pool=Inline).run()
+
+    world.backup()
+    lost = [asked() for _ in range(2)]
+    assert all(one is not None and one.quorum for one in lost)
+    target = world.empty()
+    world.restore(target)
+    world.memory = target
+    reports = [asked() for _ in range(4)]
+    assert [(one.ahead, one.refused, one.quorum) for one in reports if one] == [
+        (1, 0, False),
+        (0, 1, False),
+        (0, 1, False),
+        (0, 1, False),
+    ]
+    assert world.log_verified(target).good, "nothing in the store tells"
 
 
 def test_what_is_locked_on_a_stage_is_locked_when_it_is_restored(world: BackupWorld) -> None:

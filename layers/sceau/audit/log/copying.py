@@ -7,7 +7,17 @@ from pathlib import Path
 
 from sceau.audit.ids import EVENTS_PREFIX
 from sceau.audit.log.errors import LogUnavailable
-from sceau.audit.log.places import CHECKPOINT, DATED, RECORDS, VKEYS, parse_dated, parse_index, tile_name
+from sceau.audit.log.places import (
+    CHECKPOINT,
+    COSIGNED,
+    DATED,
+    RECORDS,
+    VKEYS,
+    beside_of,
+    parse_dated,
+    parse_index,
+    tile_name,
+)
 from sceau.audit.log.reading import LogReader
 from sceau.audit.log.tiles import ENTRIES, WIDTH, hashes_at, levels, tile_at
 from sceau.objects.errors import ObjectAbsent, ObjectStoreError
@@ -21,6 +31,7 @@ def copy_log(store: ObjectStore, folder: Path, *, with_events: bool) -> int:
     copying again. Raises LogUnavailable, LogDamaged; OSError of the folder.
     """
     log, files = LogReader(store), 0
+    cosigned = log.object(COSIGNED)  # read first: the checkpoint that is copied is as large, or larger
     newest = log.checkpoint()
     if newest is None:
         return 0
@@ -32,9 +43,10 @@ def copy_log(store: ObjectStore, folder: Path, *, with_events: bool) -> int:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(store.read(name).data)
             files += 1
-        for name, data in ((CHECKPOINT, note), (VKEYS, store.read(VKEYS).data)):
-            (folder / name).write_bytes(data)
-            files += 1
+        for name, data in ((CHECKPOINT, note), (VKEYS, store.read(VKEYS).data), (COSIGNED, cosigned)):
+            if data is not None:
+                (folder / name).write_bytes(data)
+                files += 1
     except ObjectAbsent as error:
         raise LogUnavailable(f"{error} is gone since it was listed") from None
     except ObjectStoreError as error:
@@ -47,10 +59,16 @@ def _names(store: ObjectStore, size: int, *, with_events: bool) -> Iterator[str]
     for level in (ENTRIES, *range(levels(size))):
         for index in range(-(-hashes_at(level, size) // WIDTH)):
             yield tile_name(tile_at(level, index, size))
-    yield from (name for name in store.list(DATED) if _size(name, lambda dated: parse_dated(dated)[1]) <= size)
+    yield from (
+        name for name in store.list(DATED) if _size(name, lambda dated: parse_dated(dated, beside_of(dated))[1]) <= size
+    )
     if with_events:
         yield from store.list(EVENTS_PREFIX)
         yield from (name for name in store.list(RECORDS) if _size(name, lambda index: parse_index(index)[2]) < size)
+
+
+def _dated_size(name: str) -> int:
+    return parse_dated(name, beside_of(name))[1]
 
 
 def _size(name: str, size_of: Callable[[str], int]) -> int:

@@ -52,6 +52,11 @@ def parse_dated(name: str, beside: str = "") -> tuple[datetime, int]:
     return date, int(match[3])
 
 
+def beside_of(name: str) -> str:
+    """Which of BESIDE a dated name ends with; "" for a dated checkpoint itself."""
+    return next((one for one in BESIDE if name.endswith(one)), "")
+
+
 def index_name(record_id: str, event_id: str, index: int) -> str:
     """The name of the empty object that says at which index of the log a record's event is. Raises ValueError."""
     return f"{RECORDS}{check_record(record_id)}/{check_event_id(event_id)}.{index}"

@@ -168,18 +168,21 @@ class Publisher:
         return self._count_short((name,))
 
     def _shown(self, checkpoint: Checkpoint, note: bytes, signer: LogSigner) -> bool:
-        """Whether the newest checkpoint is this one, or a larger one of ours."""
-        tag = None
+        """Whether the newest checkpoint is this one (maybe with cosignatures), or a larger one of ours.
+
+        Raises LogDamaged: what is none of ours, or has another root, stays there: it may be all that tells of a fork.
+        """
         try:
             there = self._store.read(CHECKPOINT)
-            if there.data == note:
-                return True
-            tag = there.tag
-            if open_checkpoint(there.data, signer.identity.keys)[0].size > checkpoint.size:
-                return True  # another run is ahead of us
-        except (ObjectAbsent, NoteRefused):
-            pass  # none yet, or none of ours: ours takes its place
-        return self._replace(CHECKPOINT, note, tag)
+        except ObjectAbsent:
+            return self._replace(CHECKPOINT, note, None)
+        try:
+            found, _ = open_checkpoint(there.data, signer.identity.keys)
+        except NoteRefused as error:
+            raise LogDamaged(f"{CHECKPOINT} is not this log's: {error}") from None
+        if found.size == checkpoint.size and found.root != checkpoint.root:
+            raise LogDamaged(f"{CHECKPOINT} has another root than the log at its size")
+        return found.size >= checkpoint.size or self._replace(CHECKPOINT, note, there.tag)
 
 
 def require_own(note: bytes, checkpoint: Checkpoint, signer: LogSigner) -> None:

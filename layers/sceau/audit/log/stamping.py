@@ -4,7 +4,8 @@ A checkpoint stands for all entries before it, so one stamp an hour, or a day, d
 authority's whole answer, kept beside the checkpoint that it is of, locked, and only when it was verified:
 `openssl ts -verify -data CHECKPOINT -in STAMP -CAfile ROOTS` says the same.
 
-Nothing else may import this module: what it needs is large, and functions that serve requests start cold.
+Nothing else may import this module but where it is used: what it needs is large, and functions that serve requests
+start cold.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from cryptography.x509 import Certificate, ObjectIdentifier, load_pem_x509_certificates
 from rfc3161_client import (
     HashAlgorithm,
+    PKIStatus,
     TimestampRequestBuilder,
     TimeStampResponse,
     VerificationError,
@@ -39,6 +42,8 @@ TOLERANCE: Final = timedelta(minutes=5)
 
 LATE: Final = 2
 """After so many periods without a stamp somebody must look."""
+
+SHA_256: Final = ObjectIdentifier("2.16.840.1.101.3.4.2.1")
 
 _QUERY: Final = "application/timestamp-query"
 _REPLY: Final = "application/timestamp-reply"
@@ -182,6 +187,21 @@ def verify_stamp(stamp: bytes, note: bytes, authority: Authority, *, nonce: int 
         return _time(response)
     except (VerificationError, ValueError) as error:
         raise StampRefused(f"the time stamp does not verify: {error}") from None
+
+
+def require_imprint(stamp: bytes, note: bytes) -> None:
+    """Raise StampRefused unless a stored answer grants a stamp over `note`'s SHA-256.
+
+    Whose it is, it does not tell: a forger's passes. `verify_stamp` does, for who knows which authority to trust.
+    """
+    try:
+        response = decode_timestamp_response(stamp)
+        imprint = response.tst_info.message_imprint
+        granted, known, digest = response.status == PKIStatus.GRANTED, imprint.hash_algorithm, imprint.message
+    except ValueError as error:
+        raise StampRefused(f"is no time stamp: {error}") from None
+    if not granted or known != SHA_256 or digest != sha256(note).digest():
+        raise StampRefused("the time stamp is of something else than the checkpoint that it stands beside")
 
 
 def _verifier(authority: Authority, nonce: int | None) -> Verifier:

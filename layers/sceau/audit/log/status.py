@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 from sceau.audit.ids import event_time, parse_event_name
-from sceau.audit.log.errors import LogUnavailable
+from sceau.audit.log.errors import LogDamaged, LogUnavailable
 from sceau.audit.log.gathering import EventSource
 from sceau.audit.log.places import PENDING
 from sceau.audit.log.reading import LogReader
@@ -44,16 +44,17 @@ class Status:
 
 
 def log_status(store: ObjectStore, now: datetime) -> Status:
-    """Look; nothing is written, and no key is needed. Raises LogUnavailable, LogDamaged.
+    """Look; nothing is written, and no key is needed. Raises LogUnavailable; LogDamaged when what the sealer kept is
+    malformed: where the log stands, its next run says.
 
     Old events that reconciliation has yet to find are not seen here: `sceau log verify` finds them.
     """
     log = LogReader(store)
-    data = log.object(PENDING)
+    kept = _kept(log)
     try:
         with ThreadPoolExecutor(1) as pool:
             source = EventSource(store, clock=lambda: now, retention=timedelta(0), pool=pool)
-            state = decode_state(data) if data else LogState("", Edge(), None, source.first_minute())
+            state = kept or LogState("", Edge(), None, source.first_minute())
             report = Report()
             names = islice(source.new_names(state, log, report), MOST)
             times = [event_time(parse_event_name(name)[1]) for name in names]
@@ -64,3 +65,13 @@ def log_status(store: ObjectStore, now: datetime) -> Status:
         counts[sum(now - time > age for age in AGES)] += 1
     fixed = len(state.batch.entries) if state.batch else 0
     return Status(state.size, state.date, tuple(counts), min(times, default=None), fixed, report.ahead)
+
+
+def _kept(log: LogReader) -> LogState | None:
+    data = log.object(PENDING)
+    try:
+        return None if data is None else decode_state(data)
+    except ValueError as error:
+        raise LogDamaged(
+            f"{PENDING} can't be used ({error}): the sealer's next run makes it again, and says so"
+        ) from None

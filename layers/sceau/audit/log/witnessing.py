@@ -222,21 +222,29 @@ class Witnesses:
             name = dated_name(newest.date, newest.checkpoint.size, COSIGNED_COPY)
             with suppress(ObjectExists):  # another run was as fast: its copy has its quorum too
                 self._store.create(name, data, locked_until=lock_end(self._clock(), self._retention))
-            self._show(COSIGNED, data, newest.checkpoint.size)
-        self._show(CHECKPOINT, data, newest.checkpoint.size)
+            self._show(data, newest.checkpoint.size)
+        self._add(data, note.text)
 
-    def _show(self, name: str, data: bytes, size: int) -> None:
-        """Put a checkpoint in the place of an older one. Whoever was faster with a newer one stays."""
+    def _show(self, data: bytes, size: int) -> None:
+        """Put it in the place of an older one with its quorum. Whoever was faster with a newer one stays."""
         tag = None
         try:
-            there = self._store.read(name)
+            there = self._store.read(COSIGNED)
             tag = there.tag
             if _size_of(there.data) > size:
                 return
         except ObjectAbsent:
             pass
         with suppress(ObjectChanged, ObjectLocked):
-            self._store.replace(name, data, expected=tag)
+            self._store.replace(COSIGNED, data, expected=tag)
+
+    def _add(self, data: bytes, text: bytes) -> None:
+        """Add the cosignatures to the newest checkpoint, if that is still this one. The sealer alone shows others: what
+        it has to find there, when something was put back, must not be put away by us."""
+        with suppress(ObjectAbsent, ObjectChanged, ObjectLocked, NoteRefused):
+            there = self._store.read(CHECKPOINT)
+            if parse_note(there.data).text == text:
+                self._store.replace(CHECKPOINT, data, expected=there.tag)
 
 
 def _named(**found: int) -> dict[str, int]:

@@ -9,7 +9,6 @@ from itertools import islice
 
 from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.places import (
-    BESIDE,
     CHECKPOINT,
     COSIGNED,
     DATED,
@@ -17,6 +16,7 @@ from sceau.audit.log.places import (
     PENDING,
     TILES,
     VKEYS,
+    beside_of,
     parse_dated,
     tile_name,
 )
@@ -98,9 +98,8 @@ class LayoutCheck:
             self._findings.add(name, f"is not the beginning of {tile_name(now)}")
 
     def _check_dated(self, kept: Kept) -> None:
-        beside = next((one for one in BESIDE if kept.name.endswith(one)), "")
         try:
-            parse_dated(kept.name, beside)
+            parse_dated(kept.name, beside_of(kept.name))
         except ValueError:
             self._findings.add(kept.name, "is no dated checkpoint's name")
             return

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,12 +10,12 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from sceau.audit.ids import event_name, event_time, parse_event_name
-from sceau.audit.log.ahead import called_ahead
 from sceau.audit.log.checkpoints import Checkpoint, open_checkpoint
 from sceau.audit.log.entries import name_digest
 from sceau.audit.log.errors import NoteRefused
 from sceau.audit.log.notes import VerifierKey
-from sceau.audit.log.places import CHECKPOINT, DATED, PENDING, RECORDS, parse_dated, parse_index, tile_name
+from sceau.audit.log.places import CHECKPOINT, DATED, PENDING, RECORDS, parse_index, tile_name
+from sceau.audit.log.policies import Policy
 from sceau.audit.log.state import decode_state
 from sceau.audit.log.tiles import ENTRIES, WIDTH, split_bundle, tile_at
 from sceau.audit.retention import due_end
@@ -24,8 +23,9 @@ from sceau.audit.verify.events import EventsCheck
 from sceau.audit.verify.findings import Findings
 from sceau.audit.verify.index import IndexCheck, digest_of
 from sceau.audit.verify.layout import LayoutCheck
+from sceau.audit.verify.signed import CheckStamp, Earlier, SignedCheck, is_over
 from sceau.audit.verify.sources import Source
-from sceau.audit.verify.tree import Claim, TreeCheck
+from sceau.audit.verify.tree import TreeCheck
 
 THREADS: Final = 16
 SEALED_WITHIN: Final = timedelta(minutes=20)
@@ -34,16 +34,12 @@ the last 15 minutes; what is older and comes late waits for reconciliation, and 
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
-    """A signed checkpoint that somebody kept, and what it is called in a finding."""
-
-    place: str
-    note: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
-    """What was verified, and what is wrong. `waiting`: events that are younger than the checkpoint, and not in it."""
+    """What was verified, and what is wrong. `waiting`: events that are younger than the checkpoint, and not in it.
+
+    `cosigned`, `stamped`: dated checkpoints beside which cosignatures, or a time stamp, are kept that were checked;
+    `cosigned_size`: of the newest that was cosigned.
+    """
 
     checkpoint: Checkpoint | None
     date: datetime | None
@@ -51,6 +47,9 @@ class Verification:
     waiting: int
     checkpoints: int
     findings: Findings
+    cosigned: int = 0
+    cosigned_size: int = 0
+    stamped: int = 0
 
     @property
     def good(self) -> bool:
@@ -61,6 +60,7 @@ class Verification:
 class Verifier:
     """Verifies one log. `keys` are the auditor's, never the store's. `retention`: how long events are locked.
 
+    `policy`, `check_stamp`: see `SignedCheck`.
     `with_events`: whether the events are there too. `with_old_partials`: see `LayoutCheck`. `pool` makes what runs
     calls that don't wait for one another.
     Raises LogUnavailable when the source does not answer: that says nothing of the log.
@@ -74,21 +74,23 @@ class Verifier:
         earlier: Sequence[Earlier] = (),
         now: datetime,
         retention: timedelta,
+        policy: Policy | None = None,
+        check_stamp: CheckStamp = is_over,
         with_events: bool = True,
         with_old_partials: bool = False,
         pool: Callable[[], Executor] = lambda: ThreadPoolExecutor(THREADS),
     ) -> None:
         self._source = source
         self._keys = keys
-        self._earlier = earlier
         self._now = now
         self._retention = retention
         self._with_events = with_events
         self._with_old_partials = with_old_partials
         self._pool = pool
         self._findings = Findings()
-        self._dated: tuple[datetime, int] | None = None
-        self._checkpoints = 0
+        self._signed = SignedCheck(
+            source, keys, earlier, self._begun, self._findings, policy=policy, check_stamp=check_stamp
+        )
         self._known_begun = 0
 
     def verify(self) -> Verification:
@@ -98,7 +100,7 @@ class Verifier:
             return Verification(None, None, 0, 0, 0, self._findings)
         due = due_end(None, self._now, self._retention, lives=True)
         with self._pool() as pool:
-            tree = TreeCheck(self._source, checkpoint.size, self._claims(checkpoint, pool), self._findings, pool)
+            tree = TreeCheck(self._source, checkpoint.size, self._signed.claims(checkpoint, pool), self._findings, pool)
             events = EventsCheck(self._source, self._retention, self._findings, pool)
             for number, entries in enumerate(tree.bundles()):
                 if entries is not None and self._with_events:
@@ -118,8 +120,18 @@ class Verifier:
                 waiting = self._tell_unsealed(events)
                 index = IndexCheck(self._source, checkpoint.size, self._begun, self._findings)
                 index.check(events, lambda number: self._bundle(number, checkpoint.size))
-        date = self._dated[0] if self._dated else None
-        return Verification(checkpoint, date, events.paired, waiting, self._checkpoints, self._findings)
+        signed = self._signed
+        return Verification(
+            checkpoint,
+            signed.dated[0] if signed.dated else None,
+            events.paired,
+            waiting,
+            signed.compared,
+            self._findings,
+            signed.cosigned,
+            signed.cosigned_size,
+            signed.stamped,
+        )
 
     def _newest(self) -> Checkpoint | None:
         """The newest checkpoint; where it is missing or wrong, its newest dated copy stands in for what follows."""
@@ -138,47 +150,6 @@ class Verifier:
             except NoteRefused:
                 continue
         return None
-
-    def _claims(self, checkpoint: Checkpoint, pool: Executor) -> Iterator[Claim]:
-        """Every checkpoint that is signed for this log: those given, the dated copies, the newest; by size."""
-        given = sorted(self._given(), key=lambda claim: claim.size)
-        newest = [Claim(checkpoint.size, checkpoint.root, CHECKPOINT)]
-        return heapq.merge(given, self._copies(checkpoint, pool), newest, key=lambda claim: claim.size)
-
-    def _given(self) -> Iterator[Claim]:
-        for earlier in self._earlier:
-            try:
-                found, _ = open_checkpoint(earlier.note, self._keys)
-            except NoteRefused as error:
-                self._findings.add(earlier.place, str(error))
-                continue
-            self._checkpoints += 1
-            yield Claim(found.size, found.root, earlier.place)
-
-    def _copies(self, checkpoint: Checkpoint, pool: Executor) -> Iterator[Claim]:
-        last = 0
-        for kept, data in called_ahead(pool, lambda one: (one, self._source.read(one.name)), self._source.kept(DATED)):
-            try:
-                date, size = parse_dated(kept.name)
-            except ValueError:
-                continue  # said of the layout
-            if size > checkpoint.size and self._begun(size):
-                continue  # it came after the one that is verified
-            try:
-                found, _ = open_checkpoint(data or b"", self._keys)
-            except NoteRefused as error:
-                self._findings.add(kept.name, str(error))
-                continue
-            if found.size != size or size < last:
-                self._findings.add(kept.name, f"holds a checkpoint of {found.size} entries, out of its order")
-                continue
-            self._checkpoints += 1
-            last = size
-            if size <= checkpoint.size:
-                self._dated = (date, size)
-            yield Claim(size, found.root, kept.name)
-        if self._dated is None or self._dated[1] != checkpoint.size:
-            self._findings.add(CHECKPOINT, "has no dated copy")
 
     def _begun(self, size: int) -> bool:
         """Whether the log may have this size by now: it was published since we began, or the next batch leads to it."""
@@ -234,7 +205,7 @@ class Verifier:
 
     def _tell_unsealed(self, events: EventsCheck) -> int:
         """Say which events the log should hold and does not; return how many are merely too young for it."""
-        limit = self._dated[0] - SEALED_WITHIN if self._dated else self._now
+        limit = self._signed.dated[0] - SEALED_WITHIN if self._signed.dated else self._now
         waiting = 0
         for kept in events.pairing.events.values():
             if event_time(parse_event_name(kept.name)[1]) < limit:

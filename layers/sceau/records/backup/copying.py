@@ -22,7 +22,7 @@ from sceau.audit.ids import EVENTS_PREFIX
 from sceau.audit.log.checkpoints import parse_checkpoint
 from sceau.audit.log.errors import NoteRefused
 from sceau.audit.log.notes import parse_note
-from sceau.audit.log.places import CHECKPOINT, DATED, PENDING, RECONCILIATION, TILES, VKEYS
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, DATED, PENDING, RECONCILIATION, TILES, VKEYS
 from sceau.audit.retention import clocks_agree
 from sceau.objects.errors import ObjectAbsent, ObjectExists, ObjectStoreUnavailable
 from sceau.objects.ports import Listed, ObjectStore, StoredObject
@@ -204,8 +204,13 @@ class BackupRun:
         self._prefix(EVENTS_PREFIX, after=f"{EVENTS_PREFIX}{since:%Y-%m-%d}" if since else "")
 
     def _log(self) -> None:
-        """The log as one checkpoint has it, which is read first; it grows meanwhile, and what came later is left."""
+        """The log as one checkpoint has it; it grows meanwhile, and what came later is left.
+
+        That checkpoint is read first, but for the newest one that witnesses cosigned: read before it, that one is never
+        larger, so a restored log holds what it is of.
+        """
         size = 0
+        self._copy_all(self._named(COSIGNED))
         for listed in self._named(CHECKPOINT):
             stored = self._source.read(listed.name)
             try:

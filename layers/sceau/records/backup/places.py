@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sceau.audit.log.places import DATED, LOG, parse_dated
+from sceau.audit.log.places import DATED, LOG, beside_of, parse_dated
 from sceau.audit.log.tiles import WIDTH, hashes_at, parse_path
 from sceau.objects.scoped import covers
 
@@ -26,10 +26,13 @@ def has_versions(name: str) -> bool:
 
 
 def is_of_log(name: str, size: int) -> bool:
-    """Whether a log of this size has this tile, or dated checkpoint. What is malformed is copied, to be looked at."""
+    """Whether a log of this size has this tile, dated checkpoint, or what stands beside one.
+
+    What is malformed is copied, to be looked at.
+    """
     try:
         if name.startswith(DATED):
-            return parse_dated(name)[1] <= size
+            return parse_dated(name, beside_of(name))[1] <= size
         tile = parse_path(name.removeprefix(LOG))
     except ValueError:
         return True

@@ -22,8 +22,9 @@ from sceau.audit.log.notes import VerifierKey, parse_vkeys
 from sceau.audit.log.places import CHECKPOINT, TILES, VKEYS
 from sceau.audit.log.report import Report
 from sceau.audit.log.sealer import MOST_ENTRIES, Sealer
+from sceau.audit.verify.signed import Earlier
 from sceau.audit.verify.sources import LiveSource
-from sceau.audit.verify.whole import Earlier, Verification, Verifier
+from sceau.audit.verify.whole import Verification, Verifier
 from sceau.envelope.batch import BatchSealer
 from sceau.keys.ports import KeyName, KeyService
 from sceau.objects.ports import ObjectStore

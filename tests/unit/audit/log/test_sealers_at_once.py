@@ -15,8 +15,9 @@ from sceau.audit.log.notes import parse_vkeys
 from sceau.audit.log.places import DATED, VKEYS
 from sceau.audit.log.report import Report
 from sceau.audit.log.sealer import Sealer
+from sceau.audit.verify.signed import Earlier
 from sceau.audit.verify.sources import LiveSource
-from sceau.audit.verify.whole import Earlier, Verifier
+from sceau.audit.verify.whole import Verifier
 from sceau.envelope.batch import BatchSealer
 from sceau.keys.ports import KeyName
 from sceau.objects.filesystem import FilesystemStore

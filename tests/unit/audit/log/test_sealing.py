@@ -93,6 +93,18 @@ def test_without_new_events_nothing_is_written(stand: LogStand) -> None:
     assert written == []
 
 
+def test_a_stage_that_gets_another_address_keeps_its_log_and_the_log_s_name(stand: LogStand) -> None:
+    """The origin is sealed with the keys: what the chalicefile says names a log that is begun, and no other."""
+    stand.append(3)
+    stand.seal()
+    stand.append(2)
+    other = stand.sealer()
+    other._origin = "another.example.org/journal"
+    assert other.run().sealed == 2
+    assert open_checkpoint(stand.checkpoint, stand.vkeys)[0].origin == ORIGIN
+    stand.require_good(events=5)
+
+
 def test_an_empty_journal_has_no_log_yet(stand: LogStand) -> None:
     assert stand.seal().sealed == 0
     assert stand.names(LOG) == []
@@ -143,7 +155,7 @@ def test_a_batch_costs_the_calls_that_the_architecture_page_says(stand: LogStand
     full = sum(tile.full for tile in growth.written)
     partial = len(growth.written) - full
     unchanged = len({tile for tile, _ in edge.partial()} & set(growth.written))
-    of_run, of_window = 6, old // 256
+    of_run, of_window = 7, old // 256
     assert len(stand.store.calls) - stores == 3 * new + 3 * full + 2 * partial + unchanged + 7 + of_run + of_window
     assert len(stand.keys.calls) - keys == 2 + 2
 

@@ -16,9 +16,9 @@ from fakes.objects import Fault, no_faults, on_calls
 from fakes.witness import FakeWitness, silent, told
 from sceau.audit.log.asking import Reply
 from sceau.audit.log.checkpoints import open_checkpoint
-from sceau.audit.log.errors import LogUnavailable
+from sceau.audit.log.errors import LogDamaged, LogUnavailable
 from sceau.audit.log.notes import parse_note
-from sceau.audit.log.places import COSIGNED, COSIGNED_COPY, DATED
+from sceau.audit.log.places import CHECKPOINT, COSIGNED, COSIGNED_COPY, DATED
 from sceau.audit.log.policies import parse_policy
 from sceau.audit.log.witnessing import LATEST, Witnesses, WitnessReport
 from sceau.objects.ports import ObjectStore
@@ -280,10 +280,28 @@ def test_a_cosignature_that_is_another_s_or_of_another_time_counts_for_nobody(st
 
 
 def test_what_stands_where_the_cosigned_checkpoint_should_is_replaced(stand: Stand) -> None:
-    stand.log.memory.replace(COSIGNED, b"nothing\n", expected=None)
     stand.grow(10)
+    stand.log.memory.replace(COSIGNED, b"nothing\n", expected=None)
     assert stand.run().quorum
     assert open_checkpoint(stand.cosigned, stand.log.vkeys)[0].size == 10
+
+
+@pytest.mark.parametrize("put", [b"nothing\n", None])
+def test_what_the_sealer_must_find_in_the_newest_checkpoint_s_place_stays_there(
+    stand: Stand, put: bytes | None
+) -> None:
+    """Cosignatures are added to the checkpoint that they are of, and put nothing else away."""
+    stand.grow(10)
+    stand.log.memory.delete(CHECKPOINT)
+    if put is not None:
+        stand.log.memory.replace(CHECKPOINT, put, expected=None)
+    assert stand.run().quorum
+    assert (CHECKPOINT in stand.log.names()) == (put is not None)
+    if put is not None:
+        assert stand.log.checkpoint == put
+    stand.log.append(1)
+    with pytest.raises(LogDamaged, match=CHECKPOINT):
+        stand.log.sealer().run()
 
 
 # Faults
