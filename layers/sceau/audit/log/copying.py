@@ -59,9 +59,7 @@ def _names(store: ObjectStore, size: int, *, with_events: bool) -> Iterator[str]
     for level in (ENTRIES, *range(levels(size))):
         for index in range(-(-hashes_at(level, size) // WIDTH)):
             yield tile_name(tile_at(level, index, size))
-    yield from (
-        name for name in store.list(DATED) if _size(name, lambda dated: parse_dated(dated, beside_of(dated))[1]) <= size
-    )
+    yield from (name for name in store.list(DATED) if _size(name, _dated_size) <= size)
     if with_events:
         yield from store.list(EVENTS_PREFIX)
         yield from (name for name in store.list(RECORDS) if _size(name, lambda index: parse_index(index)[2]) < size)
