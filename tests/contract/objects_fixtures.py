@@ -23,7 +23,7 @@ import pytest
 
 from fakes.clock import ManualClock
 from fakes.objects import MemoryStore, PolicingStore, VersionedStore
-from fixtures.s3_servers import S3Servers, open_store
+from fixtures.s3_servers import KINDS, S3Servers, open_store
 from sceau.fhir.outcome import FhirError
 from sceau.http.commit import commit_with_retries
 from sceau.objects.errors import ObjectChanged, ObjectExists
@@ -112,12 +112,11 @@ STORES: dict[str, Callable[[pytest.FixtureRequest], StoreCase]] = {
     "versioned": _versioned,
     "policing": _policing,
     "scoped": _scoped,
-    "versitygw": partial(_on_server, "versitygw"),
-    "minio": partial(_on_server, "minio"),
+    **{kind: partial(_on_server, kind) for kind in KINDS},
     "moto": _moto,
 }
 
-SHARED_STORES = ("filesystem", "versitygw", "minio")
+SHARED_STORES = ("filesystem", *KINDS)
 """Those of `STORES` with an `elsewhere`."""
 
 MOTO_IS_WRONG = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.objects import MemoryStore
-from fixtures.s3_servers import LOCKED, Place, S3Servers
+from fixtures.s3_servers import KINDS, LOCKED, Place, S3Servers
 from sceau.objects.errors import ObjectLocked
 from sceau.objects.filesystem import FilesystemStore
 from sceau.objects.ports import ObjectStore
@@ -46,7 +46,7 @@ def _server(kind: str) -> Callable[[pytest.FixtureRequest], ObjectStore]:
     return opened
 
 
-SECOND = {"filesystem": _folder, "versitygw": _server("versitygw"), "minio": _server("minio")}
+SECOND = {"filesystem": _folder, **{kind: _server(kind) for kind in KINDS}}
 
 
 @pytest.fixture(params=sorted(SECOND))
@@ -144,7 +144,7 @@ def test_a_deleted_record_leaves_every_kind_of_backup_with_all_that_its_store_ke
     assert (done.findings, list(target.list("records/"))) == ([], [])
 
 
-@pytest.mark.parametrize("kind", ["versitygw", "minio"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_with_object_lock_nobody_takes_a_backup_away_before_its_time(
     world: BackupWorld, kind: str, s3_servers: S3Servers
 ) -> None:

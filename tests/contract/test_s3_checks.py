@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fixtures.s3_servers import CONNECTIONS, Place, S3Servers, moto_place
+from fixtures.s3_servers import CONNECTIONS, KINDS, Place, S3Servers, moto_place
 from sceau.objects.findings import Finding
 from sceau.objects.s3.buckets import make_buckets
 from sceau.objects.s3.checks import Buckets, check_buckets
@@ -20,7 +20,6 @@ from sceau.objects.s3.client import Connection
 
 pytestmark = pytest.mark.slow  # each check runs races of 16 writers in three buckets
 
-KINDS = ("versitygw", "minio")
 DAYS = 3653
 
 

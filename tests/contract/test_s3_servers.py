@@ -17,7 +17,7 @@ import pytest
 
 from contract.objects_fixtures import commit_elsewhere, race_to_create
 from fixtures.cutting_proxy import CuttingProxy, Trouble, cutting
-from fixtures.s3_servers import LOCKED, RECORDS, Place, S3Servers, open_store
+from fixtures.s3_servers import KINDS, LOCKED, RECORDS, Place, S3Servers, open_store
 from sceau.objects.deadline import within
 from sceau.objects.errors import (
     ObjectAbsent,
@@ -29,7 +29,6 @@ from sceau.objects.errors import (
 from sceau.objects.ports import Expunged, Kept
 from sceau.objects.s3.store import S3Store
 
-KINDS = ("versitygw", "minio")
 PROCESSES = multiprocessing.get_context("spawn")
 DAY = timedelta(days=1)
 
