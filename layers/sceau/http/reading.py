@@ -107,14 +107,6 @@ class RecordReader:
             links.append(("next", base + tokens.seal(query, caller, after=following, now=call.now)))
         return links
 
-    def attempted(self, call: Call) -> None:
-        """Put an attempt on the record that a search names, before it can be refused: its holder is to read of it.
-
-        What can't be read names none. No store is asked.
-        """
-        if call.actor.record_id is None:
-            call.record_id = self._named.in_parameters(call.request)
-
     def take_record(self, call: Call) -> None:
         """A token that names no record takes that of the path's id."""
         if call.actor.record_id is None:

@@ -85,7 +85,6 @@ class Retrieval:
     def find_patient(self, call: Call) -> Answer:
         """TD0.2: is there a record, and what may I do there. A searchset of 0 or 1 Patient."""
         call.begin(AuditAct.QUERY_PATIENT)
-        self._reader.attempted(call)
         call.require_ask(Act.READ_STATUS)
         require_json_answer(call.request)
         pairs = parameters(call.request)
