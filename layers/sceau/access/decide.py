@@ -57,6 +57,12 @@ _STATES: Final = {
     Act.CORRECT_DEATH: (RecordStatus.DECEASED, RecordStatus.CLOSED, RecordStatus.OPEN),
 }
 """In which states an act is possible: where it leads too, for the same request again is answered as the first time."""
+_NOT_OPEN: Final = {
+    RecordStatus.ABSENT: Reason.DENIED_NO_RECORD,
+    RecordStatus.CLOSED: Reason.DENIED_CLOSED,
+    RecordStatus.DECEASED: Reason.DENIED_CLOSED,
+    RecordStatus.SUSPENDED: Reason.DENIED_SUSPENDED,
+}
 _ARCHIVED: Final = (RecordStatus.CLOSED, RecordStatus.DECEASED)
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
@@ -145,15 +151,8 @@ class Decision:
 
     def _not_open(self) -> Reason | None:
         """Why nobody reads or changes the record in its state; None for an open one."""
-        match self._record.status:
-            case RecordStatus.ABSENT:
-                return Reason.DENIED_NO_RECORD
-            case RecordStatus.CLOSED | RecordStatus.DECEASED:
-                return Reason.DENIED_CLOSED
-            case RecordStatus.SUSPENDED:
-                return Reason.DENIED_SUSPENDED
-            case RecordStatus.OPEN:
-                return None
+        status = self._record.status
+        return None if status is RecordStatus.OPEN else _NOT_OPEN[status]
 
     def _extracting(self) -> Reason:
         """HOM EX_AIR-120: a structure's own, over all records; so its token names none. `of_own_structure` is next."""
