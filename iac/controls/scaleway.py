@@ -18,7 +18,7 @@ from iac.derive.keys import is_signing
 from iac.policies.language import many
 from iac.policies.requests import REMOVES, Call
 from iac.policies.scaleway import ScalewayAccess
-from iac.scaleway.inputs import WATCH_SETS, WATCHER
+from iac.scaleway.inputs import WATCHER
 from sceau.keys.ports import KeyName
 from sceau.keys.scoped import KeyOperation
 from sceau_schemas.infrastructure import ScalewayInfrastructure
@@ -28,6 +28,8 @@ Resources = Mapping[str, Values]
 
 _DIGEST: Final = re.compile(r".+@sha256:[0-9a-f]{64}")
 _HOURS: Final = re.compile(r"(\d+)h(?:0m)?(?:0s)?")
+# Named here, too: what is granted is held against what may be, not against itself.
+_READ_OF_ORGANIZATION: Final = frozenset({"AuditTrailExportRead", "AuditTrailReadOnly", "IAMReadOnly"})
 _GUARDS: Final = ("s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning", "s3:PutBucketPolicy")
 
 
@@ -227,7 +229,7 @@ def _watches(rule: Values, policy: Values, resources: Resources, settings: Scale
         applications.get(policy.get("application_id")) == WATCHER
         and rule.get("organization_id") == settings.organization
         and not rule.get("project_ids")
-        and sorted(rule["permission_set_names"]) == sorted(WATCH_SETS)
+        and frozenset(rule["permission_set_names"]) == _READ_OF_ORGANIZATION
     )
 
 

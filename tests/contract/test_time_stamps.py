@@ -107,7 +107,7 @@ def test_whose_stamp_it_is_only_who_trusts_an_authority_can_say(stand: Stand, tm
     assert verified(stand).good
     for tsa, good in ((other, True), (stand.tsa, False)):
         authority = authority_of(URL, tsa.roots)
-        found = verified(stand, lambda data, note, authority=authority: verify_stamp(data, note, authority))  # type: ignore[misc]
+        found = verified(stand, lambda data, note, authority=authority: verify_stamp(data, note, authority))  # type: ignore[misc]  # binds the loop's value
         assert (found.good, found.stamped) == (good, int(good))
         assert good or str(next(iter(found.findings))).startswith(f"{stamp}: the time stamp does not verify")
 

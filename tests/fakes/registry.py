@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._answer(404)
 
-    do_HEAD = do_GET  # noqa: N815 - http.server's names
+    do_HEAD = do_GET  # noqa: N815 - http.server calls it by this name
 
     def do_POST(self) -> None:
         self._read()

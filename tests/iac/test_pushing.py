@@ -23,6 +23,7 @@ from iac.deploying.errors import DeployRefused
 from iac.deploying.pushing import push
 from iac.packaging.image import Image, Layer, assembled
 from iac.packaging.interpreter import write_tree
+from iac.packaging.tree import File
 
 SECRET = "5e0c7a58-6f3e-4a57-9b1c-1f2d3a4b5c6d"
 SAMPLE = assembled([Layer(tar.decode(), tar, gzip.compress(tar, mtime=0)) for tar in (b"a layer", b"another")])
@@ -96,7 +97,9 @@ Spoil = Callable[[Path, Path], object]
 def another_image(manifest: Path, plan: Path) -> None:
     del plan
     other = assembled([Layer("other", b"other", gzip.compress(b"other", mtime=0))])
-    (manifest.parent / "image" / "index.json").write_bytes(getattr(other.layout["index.json"], "data"))  # noqa: B009
+    index = other.layout["index.json"]
+    assert isinstance(index, File)
+    (manifest.parent / "image" / "index.json").write_bytes(index.data)
 
 
 @pytest.mark.parametrize(

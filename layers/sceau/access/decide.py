@@ -63,7 +63,6 @@ _NOT_OPEN: Final = {
     RecordStatus.DECEASED: Reason.DENIED_CLOSED,
     RecordStatus.SUSPENDED: Reason.DENIED_SUSPENDED,
 }
-_ARCHIVED: Final = (RecordStatus.CLOSED, RecordStatus.DECEASED)
 _BY_TYPE: Final = READING | CHANGING - {Act.DELETE}
 _DELETED: Final = "entered-in-error"
 
@@ -195,7 +194,7 @@ class Decision:
                 return Reason.ALLOWED_INSURER
 
     def _opening(self) -> Reason:
-        if self._record.status in (*_ARCHIVED, RecordStatus.SUSPENDED):
+        if self._record.status not in (RecordStatus.OPEN, RecordStatus.ABSENT):
             return Reason.DENIED_CLOSED  # reopening, and objecting, are acts of their own
         return self._by_whom()
 

@@ -30,7 +30,7 @@ from sceau.cli.journey import Journey
 
 pytestmark = pytest.mark.slow
 
-COLD_START_SECONDS = 2.0  # as of the zips: the bar is 1 s on a quiet machine
+COLD_START_SECONDS = 1.0
 PYTHON = ENTRYPOINT[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 
@@ -21,9 +22,11 @@ from sceau.http.gateway import Gateway
 
 pytestmark = pytest.mark.slow
 
-COLD_START_SECONDS = 2.0
-"""From the process's start to its first answer, of processor time. The bar is 1 s on a quiet machine: each run tells
-what it measured, and a machine that is busy with other things spends up to half more on the same work."""
+COLD_START_SECONDS = 1.0
+"""From the process's start to its first answer, of processor time. A machine that is busy with other things spends more
+on the same work, never less: of several cold processes that do the same run by schedule the cheapest counts."""
+
+MOST_STARTS = 3
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,31 @@ def test_the_whole_journey_runs_on_the_packaged_bytes(
         assert {name for report in reports for name in report["strangers"]} == set(), "only what was packaged"
         peak = max(report["peak_kb"] for report in reports) / 1024
         assert peak < file.functions[name].memory_mb
-        assert reports[0]["cpu_seconds"] < COLD_START_SECONDS, name
+        if file.functions[name].schedule is None:
+            assert reports[0]["cpu_seconds"] < COLD_START_SECONDS, name
         measured(f"{name}: first answer after {reports[0]['cpu_seconds']:.2f} s of CPU, at most {peak:.0f} MB")
+    for name, facts in lambdas.facts.items():
+        if facts["schedule"] is not None:
+            for _ in range(MOST_STARTS - 1):
+                if cheapest_start(lambdas, name) >= COLD_START_SECONDS:
+                    run_by_schedule_anew(lambdas, stage, name)
+            assert cheapest_start(lambdas, name) < COLD_START_SECONDS, name
+
+
+def cheapest_start(lambdas: Lambdas, name: str) -> float:
+    """Of a function's processes: the least processor time, in seconds, from the start to the first answer."""
+    spent: list[float] = [
+        process.reports[0]["cpu_seconds"] for own, process in lambdas.ended if own == name and process.reports
+    ]
+    return min(spent)
+
+
+def run_by_schedule_anew(lambdas: Lambdas, stage: PackagedStage, name: str) -> None:
+    """The first run of a cold process once more, with the day's check of the store to do as the first time."""
+    shutil.rmtree(stage.folder.path / "store" / "objects" / "probe" / "daily", ignore_errors=True)
+    lambdas.start()
+    lambdas.running[name].invoke(SCHEDULED_EVENT, remaining=300_000)
+    lambdas.stop()
 
 
 def test_each_function_says_that_it_can_serve_in_a_cold_process(lambdas: Lambdas, stage: PackagedStage) -> None:

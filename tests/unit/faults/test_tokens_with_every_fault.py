@@ -169,7 +169,7 @@ def answers_of(process: Process) -> list[Response]:
         answers.append(answer(method, url, *rest, **named))
         return answers[-1]
 
-    process.request = request  # type: ignore[method-assign]
+    process.request = request  # type: ignore[method-assign]  # watched
     return answers
 
 

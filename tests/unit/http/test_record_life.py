@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -93,15 +94,16 @@ def test_the_medecin_traitant_is_told_of_emergencies_only_while_the_record_may_b
     named = good(stand.decide(HOLDER, "medecin_traitant", DOCTOR)).json()
     good(stand.put(GP, named, status="active"))
     good(notices(stand, GP))
-    for ends, begins, reason in (
+    states: tuple[tuple[dict[str, Any], dict[str, Any], str], ...] = (
         ({"actor": INSURER, "active": False}, {"actor": HOLDER, "active": True}, "denied.suspended"),
         ({"actor": INSURER, "active": False, "death": True}, {"actor": INSURER, "active": True}, "denied.closed"),
-    ):
-        good(life(stand, **ends))  # type: ignore[arg-type]
+    )
+    for ends, begins, reason in states:
+        good(life(stand, **ends))
         with stand.unchanged(403, reason) as answers:
             answers.append(notices(stand, GP))
         good(notices(stand, HOLDER))
-        good(life(stand, **begins))  # type: ignore[arg-type]
+        good(life(stand, **begins))
         good(notices(stand, GP))
 
 

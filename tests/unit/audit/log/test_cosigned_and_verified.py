@@ -196,7 +196,7 @@ def test_what_is_cosigned_while_a_log_is_verified_is_no_finding(stand: Stand) ->
             assert stand.run().quorum
         return read(name)
 
-    source.read = reading  # type: ignore[method-assign]
+    source.read = reading  # type: ignore[method-assign]  # the log grows while it is read
     log = stand.log
     found = Verifier(
         source, log.vkeys, now=log.clock(), retention=RETENTION, policy=policy(stand), pool=Inline
