@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.softhsm import require_softhsm
-from journeys.test_local_commands import free_port
+from fixtures.ports import free_port
 from sceau.cli import main as command
 from sceau.cli.local_stage import ensure_local_stage
 from sceau.keys.pkcs11_library import shared_library
@@ -68,7 +68,7 @@ def test_the_journey_is_the_same(
     monkeypatch.setenv("SOFTHSM2_CONF", os.environ.get("SOFTHSM2_CONF", "/dev/null"))
 
     for _ in range(2):  # a second start finds what the first one made
-        status = command.main(["journey", "--port", str(free_port())])
+        status = command.main(["journey", "--port", str(free_port(2))])
         said = capsys.readouterr()
         assert status == 0, said.err
         assert "calls answered as they must" in said.out
@@ -129,7 +129,7 @@ def test_an_hsm_that_can_not_be_used_ends_the_start_with_a_sentence(
     forget_softhsm(tmp_path)
     spoil(folder)
 
-    assert command.main(["journey", "--port", str(free_port())]) == 1
+    assert command.main(["journey", "--port", str(free_port(2))]) == 1
     said = capsys.readouterr()
     (line,) = said.err.splitlines()
     assert line.startswith("sceau: ") and sentence in line

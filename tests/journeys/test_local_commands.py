@@ -9,25 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.ports import free_port
 from sceau.cli import main as command
 from sceau.cli.journey import Journey, StepFailed
 from sceau.cli.local_stage import PARTS, ensure_local_stage
 from sceau.stage import Settings, load_stage
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    """A port that is free, and whose successor is too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +37,7 @@ def folder(whole_stage: Path, tmp_path: Path) -> Path:
 
 def sentence(capsys: pytest.CaptureFixture[str], folder: Path, port: int | None = None) -> str:
     """What the command says on standard error: one line, with a status of 1."""
-    assert command.main(["journey", "--folder", str(folder), "--port", str(port or free_port())]) == 1
+    assert command.main(["journey", "--folder", str(folder), "--port", str(port or free_port(2))]) == 1
     told = capsys.readouterr().err
     assert told.startswith("sceau: ")
     assert told.endswith("\n")
@@ -108,7 +96,7 @@ def test_a_key_file_that_others_can_read_is_not_used(folder: Path, capsys: pytes
 def test_a_busy_port_is_named_with_the_way_out(
     taken: int, what: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    port = free_port()
+    port = free_port(2)
     with socket.socket() as other:
         other.bind(("127.0.0.1", port + taken))
         other.listen()
@@ -134,6 +122,6 @@ def test_a_token_without_a_stage_says_how_to_make_one(tmp_path: Path, capsys: py
 
 
 def test_a_token_while_nothing_is_served_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["token", "laboratory", "--folder", str(folder), "--port", str(free_port())]
+    arguments = ["token", "laboratory", "--folder", str(folder), "--port", str(free_port(2))]
     assert command.main(arguments) == 1
     assert "is it running?" in capsys.readouterr().err

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from fixtures.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,9 +49,7 @@ def sentences(run: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def test_a_package_index_that_can_not_be_reached_is_said_to_be(clone: Path) -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        index = f"http://127.0.0.1:{closed.getsockname()[1]}/simple"
+    index = f"http://127.0.0.1:{free_port()}/simple"
     run = make_run(clone, f"PYTHON={sys.executable}", PIP_INDEX_URL=index, PIP_RETRIES="0", PIP_NO_CACHE_DIR="1")
     (told,) = sentences(run)
     assert "is the package index reachable?" in told

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import urllib3
 
+from fixtures.ports import free_port
 from fixtures.service import LiveStage
 from sceau.cli.main import main
 from sceau.cli.smoke import Doors, journey_findings
@@ -42,11 +43,8 @@ def test_a_stage_that_is_served_holds_and_the_report_says_so(
 
 
 def test_what_does_not_answer_is_lost(live: LiveStage) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        origin = f"https://localhost:{unused.getsockname()[1]}"
-        http = urllib3.PoolManager(retries=False, timeout=2)
-        found = list(Doors(live.stage, origin, http, live.folder.authority).findings())
+    http = urllib3.PoolManager(retries=False, timeout=2)
+    found = list(Doors(live.stage, f"https://localhost:{free_port()}", http, live.folder.authority).findings())
     assert [one.name for one in found if one.held] == ["TLS older than 1.2 is refused"]
 
 
@@ -79,10 +77,8 @@ def test_old_tls_is_found(live: LiveStage, old: str) -> None:
 
 def test_a_journey_that_fails_says_where(live: LiveStage) -> None:
     stage = load_stage(Settings(chalicefile=ROOT / "chalicefile", stage="local"))
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        nobody = type(live.service)(f"https://localhost:{unused.getsockname()[1]}", live.service.issuer, live.folder)
-        [found] = journey_findings(stage, nobody)
+    nobody = type(live.service)(f"https://localhost:{free_port()}", live.service.issuer, live.folder)
+    [found] = journey_findings(stage, nobody)
     assert not found.held
     assert found.seen.startswith("it ended after 0 calls")
 

@@ -21,6 +21,7 @@ from typing import Any
 import urllib3
 
 from fixtures.at_rest import files_below
+from fixtures.ports import free_port
 from fixtures.service import LiveStage
 from sceau.audit.ids import event_time, minute_prefix
 from sceau.audit.journal import JournalReader
@@ -176,9 +177,7 @@ def second_process(
     folder = site.live.folder
     script = scratch / "second.py"
     script.write_text(_SECOND)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     origin = f"https://localhost:{port}"
     import_path = {"PYTHONPATH": ":".join(sys.path)}
     process = subprocess.Popen(

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from fixtures.ports import free_port
 from sceau.http.gateway import MAX_TARGET_BYTES
 from security.echo_gateway import LIMIT
 
@@ -118,9 +119,7 @@ def responses(data: bytes) -> list[Response]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     paths = os.pathsep.join(str(ROOT / folder) for folder in ("layers", "schemas", "tests"))
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
+from fixtures.ports import free_port
 from fixtures.service import ROOT
-from fixtures.tools import free_port, program
+from fixtures.tools import program
 from sceau.audit.log.asking import Reply
 from sceau.audit.log.checkpoints import open_checkpoint
 from sceau.audit.log.cosignatures import parse_witness_key
