@@ -145,7 +145,7 @@ def race_to_create(open_store: OpenStore, prefix: str, races: int, start: Barrie
     store = open_store()
     content = token_bytes(8)
     mine = []
-    start.wait(30)
+    start.wait(120)
     for race in range(races):
         try:
             store.create(f"{prefix}{race:04}", content)
@@ -180,7 +180,7 @@ def commit_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrie
         except ObjectChanged:
             raise CommitLost(name) from None
 
-    start.wait(60)
+    start.wait(120)
     done = 0
     while done < times:
         with suppress(FhirError):  # 409 after many lost races: its caller sends it again
@@ -191,7 +191,7 @@ def commit_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrie
 
 def count_up_elsewhere(open_store: OpenStore, name: str, times: int, start: Barrier) -> None:
     store = open_store()
-    start.wait(30)
+    start.wait(120)
     count_up(store, name, times)
 
 

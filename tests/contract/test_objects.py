@@ -497,7 +497,7 @@ def test_of_16_threads_that_create_one_name_exactly_one_wins(store: ObjectStore,
     def race(me: int) -> set[int]:
         won = set()
         for number in range(races):
-            start.wait(30)
+            start.wait(120)
             try:
                 store.create(f"{home}{number:02}/x", b"%d" % me)
             except ObjectExists:
@@ -519,9 +519,9 @@ def test_of_16_threads_that_swap_from_one_tag_exactly_one_wins(store: ObjectStor
     def race(me: int) -> list[str | None]:
         tags: list[str | None] = []
         for number in range(8):
-            start.wait(30)
+            start.wait(120)
             expected = store.read(f"{home}{number}").tag if number % 2 else None
-            start.wait(30)
+            start.wait(120)
             try:
                 tags.append(store.replace(f"{home}{number}", b"%d" % me, expected=expected))
             except ObjectChanged:
@@ -594,7 +594,7 @@ def test_of_several_processes_that_create_the_same_names_each_name_has_one_winne
         worker_end.close()
         wins.append(won.recv())
         won.close()
-        worker.join(30)
+        worker.join(120)
         assert worker.exitcode == 0
     assert sorted(race for _, mine in wins for race in mine) == list(range(races))
     for content, mine in wins:
@@ -610,7 +610,7 @@ def test_several_processes_that_count_in_one_object_lose_no_update(shared: Store
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
     assert shared.store.read(home + "counter").data == b"%d" % (counters * times)
 
@@ -625,7 +625,7 @@ def test_a_writer_killed_at_any_time_leaves_whole_objects_and_all_it_acknowledge
         for _ in range(acknowledgements):
             receiver.recv()
         writer.kill()
-        writer.join(30)
+        writer.join(120)
         acknowledged = acknowledgements - 1
         while receiver.poll():
             try:

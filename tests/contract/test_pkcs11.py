@@ -104,7 +104,7 @@ token = shared_token(Path({str(soft.module)!r}), {soft.label!r}, PinSource(file=
     program = program.replace("PREFIX", repr(prefix))
     environ = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(
-        [sys.executable, "-c", program], check=True, env=environ, timeout=60, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program], check=True, env=environ, timeout=120, stdout=subprocess.PIPE, text=True
     ).stdout
 
 
@@ -568,5 +568,5 @@ print(shared_library(module, Path({str(configuration)!r})).epoch)
     environ = {**os.environ, "SOFTHSM2_CONF": str(tmp_path / "absent"), "PYTHONPATH": str(ROOT / "layers")}
     environ["PYTHONPATH"] += os.pathsep + str(ROOT / "schemas")
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, check=True, env=environ, timeout=60, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, env=environ, timeout=120, stdout=subprocess.PIPE, text=True)
     assert done.stdout.splitlines() == ["it answered 0x5", "0"], "0x5: CKR_GENERAL_ERROR"

@@ -27,6 +27,7 @@ from sceau.objects.errors import (
     ObjectStoreUnavailable,
 )
 from sceau.objects.ports import Expunged, Kept
+from sceau.objects.s3.calls import CALL_SECONDS
 from sceau.objects.s3.store import S3Store
 
 PROCESSES = multiprocessing.get_context("spawn")
@@ -70,7 +71,7 @@ def test_16_processes_that_commit_500_times_each_to_one_dossier_lose_no_update(
         ours.close()
         tries += tried.recv()
         tried.close()
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
     assert store.read(name).data == b"%d" % (racers * times)
     assert tries > racers * times, "they did race"
@@ -94,7 +95,7 @@ def test_of_16_processes_that_create_one_name_exactly_one_wins_each_of_1000_race
         ours.close()
         wins.append(won.recv())
         won.close()
-        worker.join(60)
+        worker.join(120)
         assert worker.exitcode == 0
     assert sorted(race for _, mine in wins for race in mine) == list(range(races))
     for content, mine in wins:
@@ -263,13 +264,13 @@ def test_a_deadline_is_kept_when_nobody_answers(place: Place, store: S3Store) ->
     def choose(_: str, __: str) -> Trouble | None:
         return Trouble.LATE
 
-    with cutting(place.spec.origin, place.base / "tls", choose, late_seconds=3.0) as proxy:
+    with cutting(place.spec.origin, place.base / "tls", choose, late_seconds=30.0) as proxy:
         near = place.elsewhere(endpoint=proxy.endpoint)
         behind = S3Store(near.calls(), near.spec.buckets)
         started = datetime.now(UTC)
         with within(0.7), pytest.raises(ObjectStoreUnavailable) as refused:
             behind.read(f"records/{token_hex(13)}/dossier")
-        assert datetime.now(UTC) - started < timedelta(seconds=2.5)
+        assert datetime.now(UTC) - started < timedelta(seconds=10)
         assert not refused.value.maybe_written
 
 
@@ -333,7 +334,7 @@ def test_a_certificate_of_another_authority_is_refused_at_once(place: Place, tmp
     with pytest.raises(ObjectStoreUnavailable, match="certificate") as refused:
         other.locations()
     assert not refused.value.maybe_written
-    assert datetime.now(UTC) - started < timedelta(seconds=2)
+    assert datetime.now(UTC) - started < timedelta(seconds=CALL_SECONDS / 2)
 
 
 def test_a_server_that_is_away_is_unavailable_within_the_deadline_and_back_afterwards(

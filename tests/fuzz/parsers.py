@@ -48,7 +48,7 @@ with atheris.instrument_imports(include=["sceau", "sceau_schemas"]):
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 INS = ("urn:oid:1.2.250.1.213.1.4.10",)
-SLOW_SECONDS = 5
+SLOW_SECONDS = 20
 ORIGIN = "https://localhost:8443"
 KEY = ECKey.generate_key("P-256")
 CLIENT = KnownClient(

@@ -252,7 +252,7 @@ class Load:
         """Until so many more are acknowledged."""
         with self.progress:
             enough = len(self.acknowledged) + more
-            assert self.progress.wait_for(lambda: len(self.acknowledged) >= enough, timeout=30)
+            assert self.progress.wait_for(lambda: len(self.acknowledged) >= enough, timeout=120)
 
 
 # A peer that dies between connect and handshake: CPython's ssl.py then leaves the socket it was making to the collector

@@ -52,7 +52,7 @@ def test_a_request_under_way_is_answered_and_no_new_one_is_taken(tmp_path: Path)
             connection.sendall(FORM[5:])
             answer = connection.recv(65536)
         assert answer.startswith(b"HTTP/1.1 400 "), "the form was read to its end, and has no assertion"
-        assert running.process.wait(30) == 0
+        assert running.process.wait(120) == 0
     assert b'"answered"' in (folder / "authentication.log").read_bytes()
 
 

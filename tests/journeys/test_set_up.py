@@ -38,7 +38,7 @@ def make_run(clone: Path, *variables: str, **environment: str) -> subprocess.Com
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
 
 

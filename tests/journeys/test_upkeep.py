@@ -42,7 +42,7 @@ def upkeep_run(live: LiveStage) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
 
 

@@ -42,7 +42,7 @@ from security.https_callers import Client, Holder
 from security.https_forging import Answer, Json, await_true, body_of
 
 _READ = ("DocumentReference.rs", "List.rs", "Patient.rs")
-STARTED_SECONDS = 30.0
+STARTED_SECONDS = 120.0
 _OBJECTS = Path("store") / "objects"
 
 
@@ -191,7 +191,7 @@ def second_process(
         yield origin
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(60)
 
 
 def workers_of(site: Site) -> list[int]:

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = b"Host: localhost\r\n"
 SMUGGLED = b"GET /fhir/X/smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 LAST = b"GET /fhir/X/last HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
-SECONDS = 10
+SECONDS = 60
 """A server that has not answered by then hangs."""
 
 

@@ -153,7 +153,7 @@ def test_the_command_starts_it_on_no_other_stage(
         env=environ,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 1
@@ -171,7 +171,7 @@ def test_a_stage_of_real_patients_has_none(tmp_path: Path) -> None:
     chalicefile.write_text(text.replace(test, real))
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SCEAU_CHALICEFILE": str(chalicefile)}
     command = [sys.executable, "-m", "sceau.cli", "serve", "--folder", str(tmp_path / "stage")]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert "development_issuer" in done.stderr
     assert not (tmp_path / "stage").exists()

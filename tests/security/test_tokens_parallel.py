@@ -23,7 +23,7 @@ def at_once(world: World, prefix: str, ask: Callable[[int], object]) -> list[obj
 
     def wait(call: Call) -> None:
         if call.operation is StoreOperation.CREATE and call.name.startswith(prefix):
-            together.wait(30)
+            together.wait(120)
 
     def guarded(number: int) -> object:
         try:

@@ -147,7 +147,7 @@ def loaded(request: pytest.FixtureRequest, chalicefile: Path) -> Loaded:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return Loaded(function, stage, frozenset(json.loads(done.stdout)))

@@ -298,7 +298,7 @@ def cost(request: pytest.FixtureRequest) -> Cost:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return Cost(**json.loads(done.stdout))

@@ -109,6 +109,8 @@ def test_months_before() -> None:
     assert months_before(date(2026, 1, 15), 24) == date(2024, 1, 15)
     assert months_before(date(2026, 1, 15), 1) == date(2025, 12, 15)
     assert months_before(date(2, 1, 1), 24) == date.min
+    assert months_before(date(1, 3, 15), 2) == date(1, 1, 15)
+    assert months_before(date(1, 3, 15), 3) == date.min
     assert not fallen_out(date(2024, 11, 24), datetime(2026, 11, 23, 23, 30, tzinfo=UTC))  # the 24th in Paris
     assert fallen_out(date(2024, 11, 23), datetime(2026, 11, 23, 23, 30, tzinfo=UTC))
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pytest
 from hypothesis import given, strategies as st
 
-from sceau.access.clocks import NOTICE_AFTER, is_surely_minor, may_be_minor, paris_date, visible_from
+from sceau.access.clocks import NOTICE_AFTER, is_surely_minor, may_be_minor, paris_date, paris_time, visible_from
 from sceau.access.model import Act, ActorKind, Grant
 from unit.access.space import HOSPITAL, actor, document, record, verdict
 
@@ -20,6 +20,23 @@ def at(text: str) -> datetime:
 def hours(first: str, years: int) -> st.SearchStrategy[datetime]:
     """Half hours of so many years."""
     return st.integers(0, years * 365 * 48).map(lambda half: at(first) + timedelta(minutes=30 * half))
+
+
+@pytest.mark.parametrize(
+    ("utc", "shown"),
+    [
+        ("2026-01-15T10:30", "2026-01-15T11:30+01:00"),
+        ("2026-03-29T00:59", "2026-03-29T01:59+01:00"),
+        ("2026-03-29T01:00", "2026-03-29T03:00+02:00"),
+        ("2026-07-31T22:30", "2026-08-01T00:30+02:00"),
+        ("2026-10-25T00:59", "2026-10-25T02:59+02:00"),
+        ("2026-10-25T01:00", "2026-10-25T02:00+01:00"),
+        ("2026-12-31T23:30", "2027-01-01T00:30+01:00"),
+    ],
+)
+def test_clocks_in_paris(utc: str, shown: str) -> None:
+    assert paris_time(at(utc)).isoformat(timespec="minutes") == shown
+    assert paris_time(datetime.fromisoformat(shown)).isoformat(timespec="minutes") == shown
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sceau.access.model import Act, ActorKind, Mode, Reason, RecordStatus
+from sceau.access import status
+from sceau.access.model import Act, ActorKind, DocumentFacts, Mode, Reason, RecordStatus
 from sceau.access.status import ASKED, may_do
 from unit.access.space import MINOR, NOW, RULES, actor, record
 
@@ -56,3 +57,38 @@ def test_a_secret_connection_feeds_what_is_kept_from_representatives() -> None:
 
 def test_each_is_an_act_that_reads_feeds_or_changes() -> None:
     assert list(ASKED.values()) == [Act.SEARCH, Act.PUBLISH, Act.DELETE]
+
+
+REPORT = DocumentFacts(
+    "current",
+    frozenset(),
+    "11488-4",
+    author_structures=frozenset(actor().structures),
+    author_professionals=frozenset(filter(None, [actor().professional])),
+    depositor=actor().client_id,
+    depositor_structures=frozenset(actor().structures),
+)
+DIRECTIVES = DocumentFacts("current", frozenset(), "EXPPAT_3", depositor=actor().client_id, holders_own=True)
+
+
+@pytest.mark.parametrize(
+    ("who", "own"),
+    [
+        (actor(), REPORT),
+        (replace(actor(), professional=None), replace(REPORT, author_professionals=frozenset())),
+        (replace(actor(), secret=True), replace(REPORT, labels=frozenset({"INVISIBLE_REPRESENTANTS_LEGAUX"}))),
+        (actor(PATIENT), DIRECTIVES),
+        (actor(ActorKind.REPRESENTATIVE), DIRECTIVES),
+    ],
+)
+def test_feeding_and_changing_are_judged_on_a_plain_document_of_ones_own(
+    who: Any, own: DocumentFacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Act, DocumentFacts | None]] = []
+
+    def judged(act: Act, _who: Any, _where: Any, document: DocumentFacts | None, *_: Any) -> None:
+        asked.append((act, document))
+
+    monkeypatch.setattr(status, "decide", judged)
+    may_do(who, record(), RULES, NOW)
+    assert asked == [(Act.SEARCH, None), (Act.PUBLISH, own), (Act.DELETE, own)]

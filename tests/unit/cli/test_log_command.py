@@ -288,7 +288,7 @@ def test_a_refused_proof_is_one_sentence_and_a_status(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "sceau: not a verifier key (NAME+ID+KEY)\n"

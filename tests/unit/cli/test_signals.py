@@ -37,7 +37,7 @@ def test_a_signal_that_wakes_nobody_ends_the_wait_all_the_same() -> None:
             assert process.stdout is not None
             assert process.stdout.readline() == "waits\n"
             process.send_signal(signal.SIGTERM)
-            assert process.communicate(timeout=60)[0] == "ends\n"
+            assert process.communicate(timeout=120)[0] == "ends\n"
             assert process.returncode == 0
         finally:
             process.kill()

@@ -154,12 +154,12 @@ def test_threads_share_one_batch_and_wait_for_its_key(
     def hold(call: Call) -> None:
         if call.operation is KeyOperation.WRAP:
             arrived.set()
-            assert go_on.wait(10)
+            assert go_on.wait(120)
 
     keys.waits = hold
     with ThreadPoolExecutor(8) as pool:
         pending = [pool.submit(seal, sealer, number) for number in range(64)]
-        assert arrived.wait(10)
+        assert arrived.wait(120)
         assert not any(done.done() for done in pending)
         go_on.set()
         messages = [done.result() for done in pending]

@@ -125,7 +125,7 @@ def test_building_and_serving_have_the_time_that_the_host_gives_less_that_of_the
 
 
 def test_200_requests_on_16_threads_each_see_their_own_request_and_identity() -> None:
-    meeting = threading.Barrier(8, timeout=30)
+    meeting = threading.Barrier(8, timeout=120)
     world = World()
     world.authenticator.callers = {f"DPoP {number}": actor(client_id=f"client-{number}") for number in range(200)}
     wrapper = world.wrapper()
@@ -174,7 +174,7 @@ def test_200_requests_on_16_threads_each_see_their_own_request_and_identity() ->
 
 
 def test_a_function_is_built_once_however_many_requests_come_first() -> None:
-    meeting = threading.Barrier(16, timeout=30)
+    meeting = threading.Barrier(16, timeout=120)
     built: list[int] = []
 
     def build() -> Handler:

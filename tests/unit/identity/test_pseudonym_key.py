@@ -49,7 +49,7 @@ def test_of_8_racing_first_starts_all_get_the_same_key(store: PolicingStore, key
 
     def wait(call: Call) -> None:
         if call.operation is StoreOperation.CREATE:
-            together.wait(10)
+            together.wait(120)
 
     store.waits = wait
     with ThreadPoolExecutor(8) as pool:

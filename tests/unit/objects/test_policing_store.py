@@ -159,7 +159,7 @@ def test_a_call_can_be_held_before_it_takes_effect_or_before_it_answers(store: P
     def hold(call: Call) -> None:
         if call.operation is StoreOperation.CREATE:
             reached.set()
-            assert go.wait(10)
+            assert go.wait(120)
 
     if after:
         store.waits_after = hold
@@ -167,9 +167,9 @@ def test_a_call_can_be_held_before_it_takes_effect_or_before_it_answers(store: P
         store.waits = hold
     writer = Thread(target=store.create, args=(DOCUMENT, b""))
     writer.start()
-    assert reached.wait(10)
+    assert reached.wait(120)
     assert list(store.list("records/")) == ([DOCUMENT] if after else [])
     assert writer.is_alive()
     go.set()
-    writer.join(10)
+    writer.join(120)
     assert list(store.list("records/")) == [DOCUMENT]

@@ -241,5 +241,5 @@ def test_writers_that_began_do_not_wait_for_those_that_could_not(
 
     thread = Thread(target=check, daemon=True)
     thread.start()
-    thread.join(15)
+    thread.join(120)
     assert raised == ["cannot schedule new futures after interpreter shutdown"]
