@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -37,6 +38,18 @@ def hours(first: str, years: int) -> st.SearchStrategy[datetime]:
 def test_clocks_in_paris(utc: str, shown: str) -> None:
     assert paris_time(at(utc)).isoformat(timespec="minutes") == shown
     assert paris_time(datetime.fromisoformat(shown)).isoformat(timespec="minutes") == shown
+
+
+def test_the_machine_s_own_zone_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "XXX+9:45")
+        time.tzset()
+        for moment in (at("2026-03-29T01:00"), at("2026-10-25T00:59"), at("2026-12-31T23:30")):
+            shown = paris_time(moment)
+            assert shown == moment
+            assert shown.utcoffset() == timedelta(hours=1 if moment.month == 12 else 2)
+            assert paris_date(moment) == shown.date()
+    time.tzset()
 
 
 @pytest.mark.parametrize(
