@@ -42,9 +42,12 @@ def find() -> str:
 
 
 def planted() -> str:
-    """A line as somebody might commit it, with a key that opens nothing: an AWS access key of random characters."""
+    """A line as somebody might commit it, with a key that opens nothing: an AWS access key of random characters.
+
+    None comes twice: the scanner passes over what repeats itself too much to be a key.
+    """
     alphabet = string.ascii_uppercase + "234567"
-    key = "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
+    key = "AKIA" + "".join(secrets.SystemRandom().sample(alphabet, 16))
     return f'aws_access_key_id = "{key}"\n'
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.objects import Fault
+from fixtures.damage import last_bit_flipped
 from fixtures.tsa import OTHER_POLICY, POLICY, OpensslAuthority, require_openssl
 from sceau.audit.log.asking import Ask, Reply
 from sceau.audit.log.errors import LogUnavailable, NoReply, StampRefused
@@ -134,7 +135,7 @@ def test_a_log_without_a_checkpoint_has_nothing_to_stamp(tmp_path: Path) -> None
 
 def altered(reply: Reply) -> Reply:
     middle = len(reply.body) // 2
-    return Reply(reply.status, reply.media_type, reply.body[:middle] + b"\0" + reply.body[middle + 1 :])
+    return Reply(reply.status, reply.media_type, last_bit_flipped(reply.body[: middle + 1]) + reply.body[middle + 1 :])
 
 
 FORGED: dict[str, Callable[[Stand, Path], Stamper]] = {

@@ -27,6 +27,7 @@ from fixtures.live_world import (
     submission,
 )
 from fixtures.service import LiveStage
+from fixtures.torture_load import MOST_ATTEMPTS
 from sceau.cli import bodies
 from sceau.cli.bodies import SampleDocument
 from sceau.cli.people import HOSPITAL, LABORATORY, OTHER_HOSPITAL
@@ -236,7 +237,7 @@ class Load:
                 try:
                     answer = lab.post("/fhir", body)
                 except urllib3.exceptions.HTTPError:
-                    if attempts > 500:
+                    if attempts > MOST_ATTEMPTS:
                         raise
                     self.stop.wait(0.05)
                 else:

@@ -203,7 +203,8 @@ def test_at_eighteen_the_parents_see_nothing_any_more(world: World) -> None:
 
 def _eighteen(today: date) -> date:
     """Born eighteen years and two days ago: of age in every time zone."""
-    return (today - timedelta(days=2)).replace(year=today.year - 18, day=min(today.day, 28))
+    then = today - timedelta(days=2)
+    return then.replace(year=then.year - 18, day=min(then.day, 28))
 
 
 def _labelled(document: Any, label: str) -> Any:

@@ -22,12 +22,11 @@ from pathlib import Path
 import pytest
 
 from fixtures.live_world import World
-from fixtures.service import LiveStage, live_stage
+from fixtures.service import LiveStage, live_stage, seal
 from fixtures.torture_checks import Checks
 from fixtures.torture_load import Client, Ledger, clients
 from sceau.audit.log.places import CHECKPOINT, PENDING
 from sceau.cli.process import ServiceNotStarted
-from sceau.http.sealing import sealer_of
 from sceau.records.errors import RecordDamaged
 
 pytestmark = [
@@ -101,13 +100,6 @@ class Life:
             return self.pending.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
-
-
-def seal(live: LiveStage) -> None:
-    """Seal all that is there."""
-    sealer = sealer_of(live.stage.runtime("journal"))
-    while not sealer.run().finished:
-        continue
 
 
 @pytest.fixture(scope="module")

@@ -30,11 +30,11 @@ from fixtures.live_world import (
     submission,
     without_ids,
 )
+from fixtures.service import seal
 from sceau.audit.log.places import VKEYS
 from sceau.cli import bodies, main as command
 from sceau.cli.people import HOSPITAL, LABORATORY
 from sceau.cli.samples import STRUCTURES, Patient
-from sceau.http.sealing import sealer_of
 from sceau.identity.client import HttpResponse
 
 pytestmark = pytest.mark.xdist_group("live")
@@ -232,7 +232,7 @@ def test_each_event_is_proven_to_be_in_the_log_offline(
     world: World, history: History, holder: Caller, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a patient takes away, checked with the command that anyone has, and with nothing of the service."""
-    sealer_of(world.live.stage.runtime("journal")).run()
+    seal(world.live)
     (tmp_path / "log.vkey").write_bytes(world.live.stage.store().read(VKEYS).data)
     for act in ("publish", "refused"):
         event, proof = tmp_path / f"{act}.json", tmp_path / f"{act}.tlog-proof"
@@ -249,7 +249,7 @@ def test_each_event_is_proven_to_be_in_the_log_offline(
 
 
 def test_the_search_says_where_each_event_is_in_the_log(world: World, history: History, holder: Caller) -> None:
-    sealer_of(world.live.stage.runtime("journal")).run()
+    seal(world.live)
     answer = holder.get(f"/fhir/AuditEvent?date=ge{TODAY}&_count=200")
     for entry in parsed(answer)["entry"]:
         if entry["resource"]["id"] in history.acts.values():

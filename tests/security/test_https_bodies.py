@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.ports import free_port
 from sceau.cli import bodies
 from sceau.cli.process import port_of
 from sceau.cli.samples import STRUCTURES
@@ -96,7 +97,7 @@ class Listener:
     """A port of this machine that nobody has a reason to connect to."""
 
     def __init__(self) -> None:
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = socket.create_server(("127.0.0.1", free_port()))
         self.address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.heard = 0
         threading.Thread(target=self._listen, daemon=True).start()

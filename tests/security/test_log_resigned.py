@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.events import RETENTION, EventWriter
+from fixtures.damage import last_bit_flipped
 from fixtures.logcheck import Verdict, built_logcheck
 from sceau.audit.ids import event_name
 from sceau.audit.journal import JournalEvent
@@ -178,7 +179,7 @@ def test_another_implementation_accepts_our_proofs_and_no_others(built: Built, s
     assert given.check(world, tmp_path).good
     wrong = {
         "index": replace(given, index=6),
-        "entry": replace(given, entry=entry[:-1] + b"x"),
+        "entry": replace(given, entry=last_bit_flipped(entry)),
         "inclusion": replace(given, inclusion=[leaf_hash(b"x"), *given.inclusion[1:]]),
         "consistency": replace(given, consistency=given.consistency[:-1]),
         "notes": replace(given, notes=(given.notes[0], given.notes[1].replace(b"66600", b"66601"))),

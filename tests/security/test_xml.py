@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from fixtures.ports import free_port
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES, make_cda
 from sceau.fhir import cda
 from sceau.fhir.cda import MAX_BYTES, MAX_MARKUP, CdaError, NotCda, UnsafeXml, check_concerns, read_header
@@ -60,7 +61,7 @@ class Listener:
     """A server on the loopback that notes every connection: none may come."""
 
     def __init__(self) -> None:
-        self.server = socket.create_server(("127.0.0.1", 0))
+        self.server = socket.create_server(("127.0.0.1", free_port()))
         self.port: int = self.server.getsockname()[1]
         self.connections = 0
         self.thread = threading.Thread(target=self._accept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from iac.packaging.__main__ import files_of
 from iac.packaging.build import build
 from iac.packaging.errors import BuildError
 from iac.packaging.interpreter import Interpreter, write_tree
+
+TO_RENEW: list[str] = []
+"""Said at the run's end. It is no warning: those are errors here."""
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def base_lock(tmp_path_factory: pytest.TempPathFactory) -> Path:
             raise
         fresh = tmp_path_factory.mktemp("lock") / "base.lock"
         fresh.write_text(debian.newest_base(), "ascii")
-        warnings.warn(pytest.PytestWarning(f"iac/packaging/base.lock must be renewed: {error}"), stacklevel=1)
+        TO_RENEW.append(f"iac/packaging/base.lock must be renewed: {error}")
         return fresh
     return locked
 
@@ -81,7 +83,9 @@ def measured(record_property: Callable[[str, object], None]) -> Callable[[str], 
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell what was measured."""
+    """Tell what was measured, and that the base must be locked anew."""
+    for sentence in TO_RENEW:
+        terminalreporter.write_line(sentence)
     for report in terminalreporter.stats.get("passed", []):
         for name, text in report.user_properties:
             if name == "measured":

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from fakes.objects import Fault
+from fixtures.damage import last_bit_flipped
 from fixtures.inprocess import Process, Response, Session, key_service
 from sceau.audit.ids import parse_event_name
 from sceau.audit.journal import JournalReader
@@ -326,7 +327,7 @@ def test_what_does_not_open_is_counted_and_hides_no_other(process: Process, offi
     memory = process.world.memory
     name = next(one for one in memory.list("journal/events/") if f"/{record}." in one)
     entry = memory._entries[name]
-    memory._entries[name] = entry.__class__(entry.data[:-1] + b"\0", entry.tag, None, process.world.clock())
+    memory._entries[name] = entry.__class__(last_bit_flipped(entry.data), entry.tag, None, process.world.clock())
     answer = ask(officer, OWN, SINCE, "_count=200")
     assert before - {name.rpartition(".")[2]} <= {one["id"] for one in found(answer)}
     outcome = answer.json()["entry"][-1]["resource"]

@@ -11,6 +11,7 @@ import pytest
 
 from fakes.objects import Call, Fault, MemoryStore, PolicingStore, VersionedStore, on_calls
 from fakes.witness import FakeWitness
+from fixtures.damage import last_bit_flipped
 from sceau.audit.ids import EVENTS_PREFIX
 from sceau.audit.log.checkpoints import open_checkpoint
 from sceau.audit.log.notes import parse_vkeys
@@ -315,7 +316,7 @@ def test_a_backup_is_of_one_stage(world: BackupWorld) -> None:
 def test_what_was_damaged_in_the_backup_is_healed_when_it_is_copied_again(world: BackupWorld) -> None:
     world.backup()
     copy = state_of(Manifests(world.second).copies())[document(an_id(1))]
-    alter(world.second, copy.object_name, lambda data: data[:-1] + b"x")
+    alter(world.second, copy.object_name, last_bit_flipped)
     alter(world.second, part_name(1, 1), lambda data: data[:-3])
     assert world.backup().problems, "a damaged manifest is told; what it named is copied again"
     assert sha256_of(world.second.read(copy.object_name).data) == copy.sha256
@@ -588,7 +589,7 @@ def test_a_stage_comes_back_as_it_was_at_the_end_of_an_earlier_run(world: Backup
 def test_what_was_altered_in_the_backup_is_not_restored_and_told(world: BackupWorld) -> None:
     world.backup()
     state = state_of(Manifests(world.second).copies())
-    alter(world.second, state[document(an_id(1))].object_name, lambda data: data[:-1] + b"x")
+    alter(world.second, state[document(an_id(1))].object_name, last_bit_flipped)
     world.second.delete(state[document(an_id(2))].object_name)
     target = world.empty()
     findings = world.restore(target).findings
