@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -81,6 +82,17 @@ def document_facts(stored: EntryRow | EntryFacts) -> DocumentFacts:
         holders_own=facts.holders_own,
         covers_until=date.fromisoformat(facts.covers_until) if facts.covers_until else None,
     )
+
+
+def facts_as_sent(row: EntryRow) -> DocumentFacts:
+    """The same facts, with the labels that the entry was sent with, and their month as of its own deposit.
+
+    A decision for its author who may not read it rests on these: one on the labels as they stand would tell of what
+    others did. The status is the present one, which such an author may know (TD3.1b).
+    """
+    sent = row.as_sent
+    labels = frozenset(label.code for label in sent.labels)
+    return replace(document_facts(row), labels=labels, deposited=instant_of(sent.updated))
 
 
 def kept_secret(rows: Iterable[EntryRow]) -> frozenset[tuple[date, Identifier]]:

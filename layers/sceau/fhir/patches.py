@@ -230,15 +230,24 @@ def labels_after(before: Sequence[StoredCoding], patch: Patch) -> tuple[StoredCo
 def unseen_labels_after(before: Sequence[StoredCoding], patch: Patch) -> tuple[StoredCoding, ...]:
     """The same for a caller that may not read the entry, and so does not know its labels: nothing may tell it of them.
 
-    It can mask, and lift what awaits an announcement by asking for N; what others set stays. FhirError 422.
+    It can mask, and lift what awaits an announcement by asking for N; what others set stays, and what the entry was
+    sent with and others lifted does not come back. FhirError 422.
     """
     if not patch.labels:
         return tuple(before)
+    asked = masks_asked(patch)
+    kept = before if asked else [label for label in before if label.code != INVISIBLE_PATIENT]
+    return with_masks(kept, [label for label in asked if label.code == MASKED])
+
+
+def masks_asked(patch: Patch) -> tuple[StoredCoding, ...]:
+    """The masks that a caller asks for who may not read the entry; none: it asks for N. For a patch of labels.
+
+    FhirError 422: an index of which it can't know what is there, another confidentiality.
+    """
     if len(patch.labels) > 1 or patch.labels[0].at not in (None, 0):
         raise unprocessable("a caller that may not read replaces the first label, or all of them", code="not-supported")
-    asked = labels_after((rules.NORMAL,), patch)
-    stays = {label.code for label in asked} & {MASKED, INVISIBLE_PATIENT}
-    return with_masks([label for label in before if stays or label.code != INVISIBLE_PATIENT], asked)
+    return tuple(label for label in labels_after((rules.NORMAL,), patch) if label.code in VISIBILITY)
 
 
 def with_masks(labels: Sequence[StoredCoding], more: Sequence[StoredCoding]) -> tuple[StoredCoding, ...]:

@@ -7,17 +7,17 @@ carries it; after the commit, it is done.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from sceau.access.acts import may_ask
-from sceau.access.facts import document_facts, record_facts
+from sceau.access.facts import document_facts, facts_as_sent, record_facts
 from sceau.access.labels import INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES, MASKED
-from sceau.access.model import Act, Reason, RecordFacts, Verdict
+from sceau.access.model import Act, DocumentFacts, Reason, RecordFacts, Verdict
 from sceau.audit.facts import Coding, Entity
 from sceau.fhir.kept import fill_entry, parsed
 from sceau.fhir.outcome import FhirError, Problem, unprocessable
-from sceau.fhir.patches import DELETED, Patch, labels_after, unseen_labels_after
+from sceau.fhir.patches import DELETED, Patch, labels_after, masks_asked, unseen_labels_after
 from sceau.fhir.resources import etag, etag_matches, last_modified, technical_identifier
 from sceau.fhir.search.criteria import Query
 from sceau.fhir.search.dates import millis
@@ -52,6 +52,10 @@ class _Target:
     facts: RecordFacts
     row: EntryRow
     readable: bool
+
+    def known(self) -> DocumentFacts:
+        """What a decision about it may rest on: its author, who may not read it, knows what was sent."""
+        return document_facts(self.row) if self.readable else facts_as_sent(self.row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,7 @@ class Amender:
         archived = target.row.now.archived if patch.archived is None else patch.archived
         status = DELETED if patch.deleted else target.row.now.status
         _check_extension(target, patch)
-        for act in _acts(target.row, labels, patch):
+        for act in _acts(target, labels, patch):
             self._require(call, act, target, labels)
         before = target.row.now
         if (labels, status, _is_archived(archived)) == (before.labels, before.status, _is_archived(before.archived)):
@@ -159,8 +163,8 @@ class Amender:
         return labels_after(before, patch) if target.readable else unseen_labels_after(before, patch)
 
     def _require(self, call: Call, act: Act, target: _Target, labels: tuple[StoredCoding, ...]) -> None:
-        facts = document_facts(target.row)
-        if act is Act.MASK:
+        facts = target.known()
+        if act is Act.MASK and target.readable:
             facts = replace(facts, labels=facts.labels & {label.code for label in labels})
         verdict = call.decide(act, target.facts, facts)
         if not verdict.allowed:
@@ -188,19 +192,45 @@ def check_may_change(call: Call) -> None:
         call.require_ask(Act.DELETE)
 
 
-def _acts(row: EntryRow, labels: tuple[StoredCoding, ...], patch: Patch) -> list[Act]:
+def _acts(target: _Target, labels: tuple[StoredCoding, ...], patch: Patch) -> list[Act]:
     """The acts that a patch comes to."""
-    before, after = {label.code for label in row.now.labels}, {label.code for label in labels}
-    acts = [_LIFTED[label] for label in _MASKS if label in before - after]
-    if MASKED in after - before:
-        acts.append(Act.MASK)
-    if {INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES} & (after - before):
-        acts.append(Act.HIDE_AFTERWARDS)
+    acts = _relabelling(target.row, labels) if target.readable else _unseen_relabelling(target.row, patch)
     if patch.archived is not None:
         acts.append(Act.ARCHIVE)
     if patch.deleted:
         acts.append(Act.DELETE)
     return acts
+
+
+def _relabelling(row: EntryRow, labels: tuple[StoredCoding, ...]) -> list[Act]:
+    before, after = _codes(row.now.labels), _codes(labels)
+    acts = [_LIFTED[label] for label in _MASKS if label in before - after]
+    if MASKED in after - before:
+        acts.append(Act.MASK)
+    if {INVISIBLE_PATIENT, INVISIBLE_REPRESENTATIVES} & (after - before):
+        acts.append(Act.HIDE_AFTERWARDS)
+    return acts
+
+
+def _unseen_relabelling(row: EntryRow, patch: Patch) -> list[Act]:
+    """The same for who may not read the entry: by what is asked for and what was sent, never by the labels as they are.
+
+    An act that is asked for is decided, also where there is nothing left to do: else the answer would tell whether
+    others did it.
+    """
+    if not patch.labels:
+        return []
+    asked = _codes(masks_asked(patch))
+    acts = [] if asked else [Act.SHOW_TO_PATIENT]
+    if MASKED in asked:
+        acts.append(Act.MASK)
+    if asked - _codes(row.as_sent.labels) - {MASKED}:
+        acts.append(Act.HIDE_AFTERWARDS)
+    return acts
+
+
+def _codes(labels: Iterable[StoredCoding]) -> frozenset[str]:
+    return frozenset(label.code for label in labels)
 
 
 def _more_telling(reading: Verdict, authoring: Verdict) -> Verdict:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from sceau.access.facts import document_facts, grant_of, life_of, record_facts
+from sceau.access.facts import document_facts, facts_as_sent, grant_of, life_of, record_facts
 from sceau.access.life import Life
 from sceau.access.model import DocumentFacts, Grant, GrantKind, Identifier, Mode, RecordFacts, RecordStatus
 from sceau_schemas.dossier import (
@@ -232,3 +233,31 @@ def test_a_document_waits_from_its_deposit_or_from_that_of_what_it_replaces() ->
     earlier = document_facts(row("INVISIBLE_PATIENT", hidden_since=START - 1000)).deposited
     assert earlier == BEGAN - timedelta(seconds=1)
     assert document_facts(row("N", hidden_since=START - 1000)).deposited is None, "nothing else depends on it"
+
+
+def test_what_was_sent_stays_what_its_author_knows_but_for_the_status() -> None:
+    def version(number: int, *labels: str, status: Any = "current") -> EntryVersion:
+        codings = tuple(StoredCoding(code=label) for label in labels)
+        return EntryVersion(version=number, updated=START + number - 1, event="e", status=status, labels=codings)
+
+    row = EntryRow(
+        id="b" * 26,
+        now=version(1, "INVISIBLE_PATIENT", "R"),
+        submission_set="c" * 26,
+        document=StoredDocument(
+            object_name="x", content_type="text/plain", size=0, sha256="0" * 64, sealed_sha256="0" * 64
+        ),
+        type_code="x",
+        identifiers=(),
+        author_structures=(HOSPITAL,),
+        depositor="lab",
+        hidden_since=START - 1000,
+    )
+    sent = facts_as_sent(row)
+    assert (sent.labels, sent.deposited) == (frozenset({"INVISIBLE_PATIENT", "R"}), BEGAN)
+    assert sent.author_structures == frozenset({identifier(HOSPITAL)})
+    earlier = (row.now, version(2, "MASQUE_PS", "INVISIBLE_PATIENT"))
+    masked = row.model_copy(update={"now": version(3, "MASQUE_PS"), "earlier": earlier})
+    assert facts_as_sent(masked) == sent
+    gone = masked.model_copy(update={"now": version(4, "N", status="superseded")})
+    assert facts_as_sent(gone) == replace(sent, status="superseded")

@@ -310,10 +310,14 @@ def test_a_patch_of_something_else_leaves_the_labels_as_they_are() -> None:
         ("N", ["INVISIBLE_REPRESENTANTS_LEGAUX"], ["INVISIBLE_REPRESENTANTS_LEGAUX"]),
         ("N", ["N"], ["N"]),
         ("INVISIBLE_PATIENT", ["INVISIBLE_PATIENT"], ["INVISIBLE_PATIENT"]),
-        ("INVISIBLE_PATIENT", ["N"], ["INVISIBLE_PATIENT"]),
+        ("INVISIBLE_PATIENT", ["N"], ["N"]),
+        ("INVISIBLE_REPRESENTANTS_LEGAUX", ["N"], ["N"]),
+        ("INVISIBLE_REPRESENTANTS_LEGAUX", ["INVISIBLE_PATIENT"], ["INVISIBLE_PATIENT"]),
     ],
 )
-def test_what_others_set_stays(asked: str, before: list[str], expected: list[str]) -> None:
+def test_what_others_set_stays_and_what_they_lifted_does_not_come_back(
+    asked: str, before: list[str], expected: list[str]
+) -> None:
     for path in ("/securityLabel/0", "/securityLabel"):
         value = concept(asked) if path.endswith("0") else [concept(asked)]
         patch = of_json({"op": "replace", "path": path, "value": value})
