@@ -101,10 +101,14 @@ class EntryRow(Stored):
     terms: dict[str, tuple[str, ...]] = {}
 
     @property
+    def versions(self) -> tuple[EntryVersion, ...]:
+        """All of them, the first one first: the publication's."""
+        return (*self.earlier, self.now)
+
+    @property
     def waits_since(self) -> int:
         """From when the delays of INVISIBLE_PATIENT count: the deposit, or that of what this entry replaces."""
-        first, *_ = (*self.earlier, self.now)
-        return first.updated if self.hidden_since is None else self.hidden_since
+        return self.versions[0].updated if self.hidden_since is None else self.hidden_since
 
     def facts(self) -> EntryFacts:
         """What a decision may need of it, in its present version."""

@@ -142,9 +142,8 @@ class Ingest:
         if row is None:
             raise AssertionError("a published entry is not in its record")
         blob = published.dossier.entries.blob(entry_id)
-        first = row.earlier[0] if row.earlier else row.now
         origin = self._built.runtime.origin
-        return fill_entry(row, blob, record_id=call.record_id or "", origin=origin, version=first)
+        return fill_entry(row, blob, record_id=call.record_id or "", origin=origin, version=row.versions[0])
 
     def _resources(self, call: Call, published: Published) -> dict[str, Json | Written]:
         """The set, its entries and its folders, by their ids, for `Prefer: return=representation`."""

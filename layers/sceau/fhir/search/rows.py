@@ -19,6 +19,7 @@ IDS: Final = "row.id"
 STATUS: Final = "row.status"
 ARCHIVED: Final = "row.archived"
 REPLACES: Final = "row.replaces"
+UPDATED: Final = "row.updated"
 
 
 @lru_cache(maxsize=256)
