@@ -11,17 +11,18 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
+from sceau.access.document_types import INSURER_TYPES
 from sceau.access.facts import document_facts
 from sceau.access.labels import INVISIBLE_PATIENT
 from sceau.access.model import Act, RecordFacts
 from sceau.fhir.kept import fill_entry, parsed
 from sceau.fhir.parse import Json, Written
 from sceau.fhir.resources import technical_identifier
-from sceau.fhir.search.rows import REPLACES, STATUS, UPDATED
+from sceau.fhir.search.rows import REPLACES, STATUS, TYPE, UPDATED
 from sceau.http.call import Call
 from sceau.http.replacing import as_replaced
 from sceau.http.seeing import seen_entries
-from sceau.records.columns import Columns, cells
+from sceau.records.columns import Columns, Values, cells
 from sceau.records.dossier import Dossier
 from sceau.records.table import PackedTable
 from sceau_schemas.dossier import EntryRow, EntryVersion, ShownEntry
@@ -110,19 +111,23 @@ class Sight:
     def _otherwise(self) -> Mapping[int, EntryRow]:
         """By place: the entries that the caller sees otherwise than they rest, for it can't see all that replaces them.
 
-        Empty where nothing that replaces is hidden: that is known from the columns, without reading a row.
+        Empty where nothing that replaces is hidden: that is known from the columns, without reading a row. What a care
+        history replaces fell out of the record, whoever sees that one.
         """
-        entries = self.entries
-        replacing = entries.columns.holding(REPLACES, bool, range(len(entries)))
+        entries, columns = self.entries, self.entries.columns
+        replacing = columns.holding(REPLACES, bool, range(len(entries)))
+        replacing = columns.holding(TYPE, _is_no_care_history, replacing)
         seen = set(seen_entries(self._decision, entries, replacing))
         if len(seen) == len(replacing):
             return {}
+        column = columns.column(REPLACES)
+        told_of = {one for place in replacing if place not in seen for one in columns.values(column[place])}
+        concerned = columns.holding(REPLACES, lambda values: not told_of.isdisjoint(values), replacing)
         replacements: defaultdict[str, dict[str, bool]] = defaultdict(dict)
-        for place, row in zip(replacing, entries.rows_at(replacing), strict=True):
+        for place, row in zip(concerned, entries.rows_at(concerned), strict=True):
             for target in row.replaces:
                 replacements[target][row.versions[0].event] = place in seen
-        concerned = (entries.position(one) for one, events in replacements.items() if not all(events.values()))
-        places = [place for place in concerned if place is not None]
+        places = [place for place in map(entries.position, told_of) if place is not None]
         rows = zip(places, entries.rows_at(places), strict=True)
         return {place: as_replaced(row, replacements[row.id]) for place, row in rows}
 
@@ -144,3 +149,7 @@ class Sight:
     def _knows(self, entry_id: str) -> bool:
         row = self.entries.row(entry_id)
         return row is not None and self.sees(row)
+
+
+def _is_no_care_history(types: Values) -> bool:
+    return INSURER_TYPES.isdisjoint([one.rpartition("|")[2] for one in types])

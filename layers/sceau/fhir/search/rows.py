@@ -18,6 +18,7 @@ IDS: Final = "row.id"
 
 STATUS: Final = "row.status"
 ARCHIVED: Final = "row.archived"
+TYPE: Final = "type"
 REPLACES: Final = "row.replaces"
 UPDATED: Final = "row.updated"
 
