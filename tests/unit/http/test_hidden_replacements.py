@@ -10,7 +10,7 @@ import pytest
 from fixtures.inprocess import Process, Response, World
 from sceau.cli import bodies
 from sceau.cli.documents import DOMINIQUE
-from sceau.cli.samples import STRUCTURES
+from sceau.cli.samples import AUTHORS, STRUCTURES
 from unit.http.published import URI, Json, bundle, good, hospital_document, laboratory_document, locations, opened, uid
 from unit.http.test_nothing_shows_through import labelled_with
 from unit.http.test_patching import DELETION, HOLDER, LABORATORY, PHYSICIAN, Stand, archived, labelled
@@ -132,6 +132,26 @@ def test_an_author_who_sees_no_replacement_replaces_and_each_sees_its_own(stand:
     good(stand.patch(PHYSICIAN, 1, archived(True)))
     assert seen(stand, PHYSICIAN, 1)[0] == ("PATCH", "3", "superseded")
     assert seen(stand, HOLDER, 1)[0] == ("PATCH", "4", "superseded")
+
+
+def test_a_care_history_that_a_masked_one_replaced_is_read_by_nobody(stand: Stand) -> None:
+    now = stand.process.world.clock.now
+    for number, days in ((31, 31), (32, 0)):
+        document = bodies.sample_document(
+            "care-history",
+            patient=DOMINIQUE,
+            author=AUTHORS["insurer"],
+            structure=STRUCTURES["insurer"],
+            when=now - timedelta(days=days),
+            unique_id=uid(number),
+        )
+        made = locations(
+            stand.as_("insurer").request("POST", "/fhir", bundle(900 + number, document)), "DocumentReference"
+        )
+        stand.ids[number] = made[-1]
+    good(stand.patch(HOLDER, 32, labelled("MASQUE_PS")))
+    assert [stand.read(PHYSICIAN, number).status for number in (31, 32)] == [404, 404]
+    assert [stand.read(HOLDER, number).status for number in (31, 32)] == [404, 200]
 
 
 def status_of(answer: Response) -> str:
