@@ -101,9 +101,14 @@ class EntryRow(Stored):
     terms: dict[str, tuple[str, ...]] = {}
 
     @property
+    def versions(self) -> tuple[EntryVersion, ...]:
+        """All of them, the first one first: the publication's."""
+        return (*self.earlier, self.now)
+
+    @property
     def as_sent(self) -> EntryVersion:
         """Its first version: what its publisher knows of it, whatever others made of it since."""
-        return self.earlier[0] if self.earlier else self.now
+        return self.versions[0]
 
     @property
     def waits_since(self) -> int:

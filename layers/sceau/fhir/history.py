@@ -16,8 +16,9 @@ def changes_of(versions: Sequence[EntryVersion]) -> list[Change]:
     """What made each version of a document entry: its publication, a replacement by another one, a patch."""
     made: list[Change] = ["POST"]
     for before, after in pairwise(versions):
-        superseded = before.status != after.status and after.status == "superseded"
-        made.append("PUT" if superseded else "PATCH")
+        # Only a replacement changes neither; and what is superseded already may be replaced once more.
+        unchanged = (before.labels, before.archived) == (after.labels, after.archived)
+        made.append("PUT" if after.status == "superseded" and unchanged else "PATCH")
     return made
 
 

@@ -7,7 +7,7 @@ access: the holder and the médecin traitant), R. 1111-53 (two weeks without an 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -19,7 +19,7 @@ from sceau.audit.accesses import Access, Declared, Person
 from sceau.audit.ids import event_time
 from sceau.fhir.parse import Json
 from sceau.fhir.times import instant
-from sceau_schemas.dossier import EntryRow, EntryVersion
+from sceau_schemas.dossier import EntryRow
 
 KINDS: Final = "urn:sceau:fhir:notice"
 """System of the codes that say what a notice is about."""
@@ -145,7 +145,7 @@ def updates(rows: Iterable[EntryRow], reader: Reader, now: datetime) -> list[Not
 
 
 def _updated_on(row: EntryRow, reader: Reader, now: datetime) -> date | None:
-    versions: Sequence[EntryVersion] = (*row.earlier, row.now)
+    versions = row.versions
     told = _EPOCH + timedelta(milliseconds=row.waits_since) + NOTICE_AFTER
     if told > now:
         return None

@@ -95,18 +95,24 @@ class Amender:
         done = commit_with_retries(
             lambda: self._attempt(call, patch, query, events), sleep=self._sleep, random_bytes=self._random_bytes
         )
-        record = done.dossier.record_id
+        facts = record_facts(done.dossier.record_id, done.dossier.head)
+        sight = self._sight(call, done.dossier, facts, readable=done.readable)
+        row = sight.seen(done.row)
         if not done.readable:
             # Whoever may only feed learns ids and status, as by TD3.1b: labels and version tell what others changed.
-            return resource_answer(200, technical_identifier(done.row, record_id=record))
-        facts = record_facts(record, done.dossier.head)
-        resource = Sight(call, Act.READ_ENTRY, done.dossier, facts, origin=self._origin).shown(done.row)
-        now = done.row.now
-        return resource_answer(200, resource, {"ETag": etag(now.version), "Last-Modified": last_modified(now.updated)})
+            return resource_answer(200, technical_identifier(row, record_id=facts.record_id))
+        now = row.now
+        headers = {"ETag": etag(now.version), "Last-Modified": last_modified(now.updated)}
+        return resource_answer(200, sight.shown(row), headers)
+
+    def _sight(self, call: Call, dossier: Dossier, facts: RecordFacts, *, readable: bool) -> Sight:
+        act = Act.READ_ENTRY if readable else Act.FIND_IDENTIFIER
+        return Sight(call, act, dossier, facts, origin=self._origin)
 
     def _attempt(self, call: Call, patch: Patch, query: Query | None, events: _Events) -> _Amended:
         target = self._target(call, patch, query)
-        _check_version(call, target)
+        sight = self._sight(call, target.loaded.dossier, target.facts, readable=target.readable)
+        _check_version(call, target, sight.seen(target.row).now.version)
         labels = self._labels(target, patch)
         archived = target.row.now.archived if patch.archived is None else patch.archived
         status = DELETED if patch.deleted else target.row.now.status
@@ -242,14 +248,15 @@ def _is_archived(archived: bool | None) -> bool:
     return archived is True
 
 
-def _check_version(call: Call, target: _Target) -> None:
+def _check_version(call: Call, target: _Target, version: int) -> None:
+    """`version`: the present one, as the caller counts them."""
     wanted = call.request.header("if-match")
     if wanted is None:
         return
     if not target.readable:
         text = "a caller that may not read the entry has no version of it to match"
         raise FhirError(400, Problem("not-supported", text, "If-Match"))
-    if not etag_matches(wanted, target.row.now.version):
+    if not etag_matches(wanted, version):
         raise FhirError(412, Problem("conflict", "the entry has another version by now"))
 
 

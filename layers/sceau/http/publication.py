@@ -26,6 +26,7 @@ from sceau.http.filing import Filed, file_folders, with_folders
 from sceau.http.refusals import not_found
 from sceau.http.repetition import find_repeated
 from sceau.http.replacing import Successor, superseded
+from sceau.http.sight import is_replaced_before
 from sceau.http.targets import entry_meant
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
@@ -172,7 +173,7 @@ class _Attempt:
             if not verdict.allowed:
                 # What the caller did not author it may not even know of.
                 raise not_found(verdict.reason.value)
-            if row.now.status == "superseded":
+            if is_replaced_before(self._call, dossier, facts, row):
                 raise conflict("the document to be replaced is superseded already")
             rows.append(row)
         if document.care_history is not None:

@@ -7,6 +7,7 @@ its second version, in the same commit and by the same event.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sceau.access.facts import document_facts
@@ -56,4 +57,24 @@ def superseded(row: EntryRow, at: int, event: str) -> EntryRow:
     now = row.now.model_copy(
         update={"version": row.now.version + 1, "updated": at, "event": event, "status": "superseded"}
     )
-    return row.model_copy(update={"now": now, "earlier": (*row.earlier, row.now)})
+    return row.model_copy(update={"now": now, "earlier": row.versions})
+
+
+def as_replaced(row: EntryRow, replacements: Mapping[str, bool]) -> EntryRow:
+    """A replaced entry as somebody sees it who may not see all that replaces it: as if the others had never come.
+
+    `replacements`: the event by which each came, and whether they see it; one of them is not seen. The versions that
+    the hidden ones made are left out, and the others counted anew, as a folder's are: neither status, number nor time
+    tells. What was changed afterwards is a version of its own still, only not superseded.
+    """
+    versions: list[EntryVersion] = []
+    replaced = False
+    for one in row.versions:
+        seen = replacements.get(one.event)
+        if seen is False:
+            continue
+        replaced = replaced or seen is True
+        status = "current" if one.status == "superseded" and not replaced else one.status
+        versions.append(one.model_copy(update={"version": len(versions) + 1, "status": status}))
+    *earlier, now = versions
+    return row.model_copy(update={"now": now, "earlier": tuple(earlier)})

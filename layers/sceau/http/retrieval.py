@@ -139,7 +139,7 @@ class Retrieval:
         call.require(act, facts)
         call.trace()
         sight = Sight(call, act, _present(dossier), facts, origin=self._origin)
-        page = search(query, sight.entries, sight.places(), record_id=facts.record_id)
+        page = search(query, sight.entries, sight.columns, sight.places(), record_id=facts.record_id)
         technical = act is Act.FIND_IDENTIFIER
         return resource_answer(
             200,
@@ -207,7 +207,7 @@ class Retrieval:
         require_json_answer(call.request)
         sight, row = self._entry(call, Act.READ_ENTRY)
         call.trace(data=_traced(row, call, "DocumentReference"))
-        changes = changes_of((*row.earlier, row.now))
+        changes = changes_of(row.versions)
         return resource_answer(200, history(sight.versions(row), changes, origin=self._origin))
 
     def read_document_reference_version(self, call: Call) -> Answer:
@@ -216,7 +216,7 @@ class Retrieval:
         require_json_answer(call.request)
         sight, row = self._entry(call, Act.READ_ENTRY)
         wanted = call.request.path_parameters["version_id"]
-        version = next((one for one in (*row.earlier, row.now) if str(one.version) == wanted), None)
+        version = next((one for one in row.versions if str(one.version) == wanted), None)
         if version is None:
             raise not_found()
         call.trace(data=_traced(row, call, "DocumentReference"))
@@ -249,9 +249,10 @@ class Retrieval:
         return Answer(200, content, document.content_type, headers)
 
     def _entry(self, call: Call, act: Act) -> tuple[Sight, EntryRow]:
-        """The entry that the path names, and how the caller sees the record. Raises Refused 403, 404."""
+        """How the caller sees the record, and in it the entry that the path names. Raises Refused 403, 404."""
         dossier, facts, row = self._reader.entry(call, act)
-        return Sight(call, act, dossier, facts, origin=self._origin), row
+        sight = Sight(call, act, dossier, facts, origin=self._origin)
+        return sight, sight.seen(row)
 
 
 def _present(dossier: Dossier | None) -> Dossier:

@@ -18,13 +18,15 @@ def visible_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTa
     return seen_entries(call.decision(act, record), entries)
 
 
-def seen_entries(decision: Decision, entries: PackedTable[EntryRow]) -> Sequence[int]:
-    """Likewise by a decision that is there already."""
+def seen_entries(
+    decision: Decision, entries: PackedTable[EntryRow], among: Sequence[int] | None = None
+) -> Sequence[int]:
+    """Likewise by a decision that is there already, of all or `among` some."""
 
     def allowed(values: Values) -> bool:
         return decision.on(document_facts(read_facts(values))).allowed
 
-    return entries.columns.holding(FACTS, allowed, range(len(entries)))
+    return entries.columns.holding(FACTS, allowed, range(len(entries)) if among is None else among)
 
 
 def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> list[EntryRow]:

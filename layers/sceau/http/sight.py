@@ -1,18 +1,28 @@
-"""A record as one caller sees it: which document entries, and each without what would tell of another one."""
+"""A record as one caller sees it: which document entries, and each without what would tell of another one.
+
+So an entry is superseded before those only who see one that replaces it (issue 7: two records that differ in what is
+hidden are answered alike).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Final
 
+from sceau.access.document_types import INSURER_TYPES
 from sceau.access.facts import document_facts
 from sceau.access.labels import INVISIBLE_PATIENT
 from sceau.access.model import Act, RecordFacts
 from sceau.fhir.kept import fill_entry, parsed
 from sceau.fhir.parse import Json, Written
 from sceau.fhir.resources import technical_identifier
+from sceau.fhir.search.rows import REPLACES, STATUS, TYPE, UPDATED
 from sceau.http.call import Call
+from sceau.http.replacing import as_replaced
 from sceau.http.seeing import seen_entries
+from sceau.records.columns import Columns, Values, cells
 from sceau.records.dossier import Dossier
 from sceau.records.table import PackedTable
 from sceau_schemas.dossier import EntryRow, EntryVersion, ShownEntry
@@ -22,6 +32,15 @@ _NOT_YET_TOLD: Final = {
     "code": "not-yet-told",
     "display": "the patient can't see this document yet: its announcement is awaited",
 }
+
+
+def is_replaced_before(call: Call, dossier: Dossier, facts: RecordFacts, row: EntryRow) -> bool:
+    """Whether the caller knows that something replaces an entry of its own: which it may read, or replace in its turn.
+
+    To be told so of anything else would tell that there is something hidden: an entry may be replaced twice.
+    """
+    sights = (Sight(call, act, dossier, facts, origin="") for act in (Act.REPLACE, Act.READ_ENTRY))
+    return any(sight.seen(row).now.status == "superseded" for sight in sights)
 
 
 class Sight:
@@ -34,8 +53,15 @@ class Sight:
 
     @property
     def entries(self) -> PackedTable[EntryRow]:
-        """All entries of the record, the hidden ones too."""
+        """All entries of the record as they rest, the hidden ones too."""
         return self._dossier.entries
+
+    @property
+    def columns(self) -> Columns:
+        """Theirs, as a search of the caller's compares them."""
+        return self.entries.columns.read_as(
+            {place: {name: cells(row)[name] for name in (STATUS, UPDATED)} for place, row in self._otherwise.items()}
+        )
 
     def places(self) -> Sequence[int]:
         """Where those that the caller sees stand among them, in order of arrival."""
@@ -52,23 +78,58 @@ class Sight:
         whole = row if isinstance(row, EntryRow) else self.entries.row(row.id)
         return whole is not None and self._decision.on(document_facts(whole)).caution is not None
 
+    def seen(self, row: EntryRow) -> EntryRow:
+        """An entry that the caller may see, with the versions that it sees of it."""
+        place = self.entries.position(row.id)
+        return row if place is None else self._otherwise.get(place, row)
+
     def technical(self, places: Sequence[int]) -> list[Json | Written]:
         """What TD3.1b tells of entries."""
-        return [technical_identifier(row, record_id=self._dossier.record_id) for row in self.entries.rows_at(places)]
+        return [
+            technical_identifier(self._otherwise.get(place, row), record_id=self._dossier.record_id)
+            for place, row in zip(places, self.entries.rows_at(places), strict=True)
+        ]
 
     def shown_at(self, places: Sequence[int]) -> list[Json | Written]:
         """The DocumentReferences of entries that the caller sees."""
         rows, kept = self.entries.shown_at(places), self.entries.blobs_at(places)
-        return [self._filled(row, blob, None) for row, blob in zip(rows, kept, strict=True)]
+        return [
+            self._filled(self._otherwise.get(place, row), blob, None)
+            for place, row, blob in zip(places, rows, kept, strict=True)
+        ]
 
     def shown(self, row: EntryRow, version: EntryVersion | None = None) -> Json | Written:
-        """That of one entry, in its present version or an earlier one."""
+        """That of one entry as the caller sees it (`seen`), in its present version or an earlier one."""
         return self._filled(row, self.entries.blob(row.id), version)
 
     def versions(self, row: EntryRow) -> list[Json]:
         """All its versions, the first one first."""
-        shown = (self.shown(row, one) for one in (*row.earlier, row.now))
+        shown = (self.shown(row, one) for one in row.versions)
         return [parsed(one) if isinstance(one, Written) else one for one in shown]
+
+    @cached_property
+    def _otherwise(self) -> Mapping[int, EntryRow]:
+        """By place: the entries that the caller sees otherwise than they rest, for it can't see all that replaces them.
+
+        Empty where nothing that replaces is hidden: that is known from the columns, without reading a row. What a care
+        history replaces fell out of the record, whoever sees that one.
+        """
+        entries, columns = self.entries, self.entries.columns
+        replacing = columns.holding(REPLACES, bool, range(len(entries)))
+        replacing = columns.holding(TYPE, _is_no_care_history, replacing)
+        seen = set(seen_entries(self._decision, entries, replacing))
+        if len(seen) == len(replacing):
+            return {}
+        column = columns.column(REPLACES)
+        told_of = {one for place in replacing if place not in seen for one in columns.values(column[place])}
+        concerned = columns.holding(REPLACES, lambda values: not told_of.isdisjoint(values), replacing)
+        replacements: defaultdict[str, dict[str, bool]] = defaultdict(dict)
+        for place, row in zip(concerned, entries.rows_at(concerned), strict=True):
+            for target in row.replaces:
+                replacements[target][row.as_sent.event] = place in seen
+        places = [place for place in map(entries.position, told_of) if place is not None]
+        rows = zip(places, entries.rows_at(places), strict=True)
+        return {place: as_replaced(row, replacements[row.id]) for place, row in rows}
 
     def _filled(self, row: EntryRow | ShownEntry, blob: bytes, version: EntryVersion | None) -> Json | Written:
         written = fill_entry(row, blob, record_id=self._dossier.record_id, origin=self._origin, version=version)
@@ -88,3 +149,7 @@ class Sight:
     def _knows(self, entry_id: str) -> bool:
         row = self.entries.row(entry_id)
         return row is not None and self.sees(row)
+
+
+def _is_no_care_history(types: Values) -> bool:
+    return INSURER_TYPES.isdisjoint([one.rpartition("|")[2] for one in types])

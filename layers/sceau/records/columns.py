@@ -111,6 +111,13 @@ class Columns:
         }
         return Columns(changed.count, tuple([changed.pool[number] for number in used]), numbers)
 
+    def read_as(self, changed: Mapping[int, Cells]) -> Columns:
+        """The columns with other values in some places, for one reader: what no row has any more stays in the pool."""
+        columns = self
+        for position, values in changed.items():
+            columns = columns._with(values, position)
+        return columns
+
     def _with(self, changed: Cells, position: int) -> Columns:
         known = {text: number for number, text in enumerate(self.pool)}
         pool, numbers = list(self.pool), dict(self.numbers)

@@ -1,7 +1,8 @@
 """Two records that differ only in what a caller may not see answer that caller alike: byte for byte, page by page.
 
 The second is a copy of the first into which documents came that the caller may not know of, one of them into a folder
-that the caller sees, one into a set of its own, one as the replacement of another hidden one.
+that the caller sees, one into a set of its own, one as the replacement of another hidden one, and some as replacements
+of what the caller sees: of a document that itself replaces one, and of one that is changed afterwards.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from unit.http.published import (
     opened,
     uid,
 )
-from unit.http.test_own_documents import KEPT, coded
-from unit.http.test_patching import PATCH, labelled
+from unit.http.test_own_documents import KEPT, coded, consultation
+from unit.http.test_patching import PATCH, archived, labelled
 
 OWN = {"x-request-id", "sceau-trace", "dpop-nonce"}
 
@@ -45,7 +46,11 @@ SEARCHES = (
     "_sort=-_lastUpdated,type",
     "status=current",
     "status=superseded",
+    "status=superseded&_summary=count",
     "status=current,superseded&_count=1",
+    "_sort=_lastUpdated&_count=1",
+    "_lastUpdated=ge2026-03-02T09:30:05Z",
+    "_lastUpdated=lt2026-03-02T09:30:05Z&_summary=count",
     "type=11502-2",
     "type=11490-0,11502-2&period=ge2026-01-01",
     "category=10",
@@ -54,6 +59,7 @@ SEARCHES = (
     "security-label=INVISIBLE_REPRESENTANTS_LEGAUX",
     "security-label:not=N",
     "isArchived=true",
+    "isArchived=true&status=superseded",
     "date=ge2026-01-01",
     "_lastUpdated=ge2026-03-02",
     "creation=le2026-12-31",
@@ -102,7 +108,8 @@ def questions(patient: str, entries: list[str], sets: list[str], hidden: list[st
     found += [f"/fhir/DocumentReference?patient={patient}&_id={','.join(entries + hidden)}"]
     for own_id in entries + hidden:
         found += [f"/fhir/DocumentReference/{own_id}", f"/fhir/DocumentReference/{own_id}/_history"]
-        found += [f"/fhir/DocumentReference/{own_id}/_history/1", f"/fhir/Binary/{own_id}"]
+        found += [f"/fhir/DocumentReference/{own_id}/_history/{version}" for version in (1, 2, 3)]
+        found += [f"/fhir/Binary/{own_id}"]
     found += [f"/fhir/List/{one}" for one in sets]
     found += [patient and f"/fhir/{patient}", "/fhir/Consent"]
     return found
@@ -142,9 +149,10 @@ def labelled_with(body: Json, *labels: str) -> Json:
 
 
 def two_records(label: str) -> tuple[World, World, dict[str, list[str]]]:
-    """A record with two visible sets and a folder, and its copy with three more documents that carry `label`.
+    """A record with visible sets and a folder, and its copy with five more documents that carry `label`.
 
-    Of the copy, a physician has also asked for the sets and the folder that hold nothing else.
+    Two of them replace visible ones, one of which is then changed, in both records. Of the copy, a physician has also
+    asked for the sets and the folder that hold nothing else.
     """
     process = opened()
     first = process.session("laboratory").request(
@@ -166,6 +174,16 @@ def two_records(label: str) -> tuple[World, World, dict[str, list[str]]]:
     last = bundle(907, laboratory_document(7, replaces=hidden[0]), folders=(folder(81, 7),))
     answer = other.session("laboratory").request("POST", "/fhir", labelled_with(last, label))
     hidden += locations(answer, "DocumentReference")
+    for world in (plain, richer):
+        world.clock.advance(timedelta(seconds=10))
+    for number, target in ((8, entries[1]), (9, entries[2])):
+        body = labelled_with(bundle(900 + number, laboratory_document(number, replaces=target)), label)
+        hidden += publish(other, "laboratory", body)
+    for each in (process, other):
+        each.world.clock.advance(timedelta(seconds=10))
+        target = f"/fhir/DocumentReference/{entries[1]}"
+        good(each.session("hospital-physician").request("PATCH", target, archived(True), PATCH))
+    hidden = [one for one in hidden if one not in entries]  # an answer names what was replaced, too
     physician, _ = (one.session("hospital-physician") for one in (other, process))  # a token is told of in both
     ask_for_lists(physician, PATIENT[1], locations(answer, "List"), (uid(907), uid(81)))
     return plain, richer, {"entries": entries, "lists": lists, "hidden": list(dict.fromkeys(hidden))}
@@ -210,6 +228,19 @@ def test_every_answer_is_the_same(pair: tuple[Pair, dict[str, list[str]]]) -> No
         assert first == second, target
 
 
+def test_what_the_caller_has_already_is_the_same(pair: tuple[Pair, dict[str, list[str]]]) -> None:
+    both, names = pair
+    for own_id, number in itertools.product(names["entries"] + names["hidden"], (1, 2, 3)):
+        target, tag = f"/fhir/DocumentReference/{own_id}", f'W/"{number}"'
+        for method, body, headers in (
+            ("GET", None, {"If-None-Match": tag}),
+            ("PATCH", labelled("R"), PATCH | {"If-Match": tag}),  # is refused: nothing changes
+            ("PATCH", archived(own_id == names["entries"][1]), PATCH | {"If-Match": tag}),  # as it is
+        ):
+            one, other = (told(session.request(method, target, body, headers)) for session in both.sessions)
+            assert one == other, (method, target, tag)
+
+
 def test_by_form_too(pair: tuple[Pair, dict[str, list[str]]]) -> None:
     both, _ = pair
     for query, kind in itertools.product(SEARCHES[:8], ("DocumentReference", "List")):
@@ -247,7 +278,7 @@ def test_a_change_of_what_is_hidden_is_answered_like_one_of_what_is_not_there(
 ) -> None:
     both, names = pair
     targets = [f"/fhir/DocumentReference/{one}" for one in names["hidden"]]
-    targets += [f"/fhir/DocumentReference?identifier={quote(f'{URI}|{uid(number)}')}" for number in (5, 6, 7)]
+    targets += [f"/fhir/DocumentReference?identifier={quote(f'{URI}|{uid(number)}')}" for number in range(5, 10)]
     for target in targets:
         for body in (
             labelled("MASQUE_PS"),
@@ -279,7 +310,7 @@ def test_a_minors_kept_documents_do_not_show_to_the_representatives() -> None:
     grant = bodies.consent_grant(dune, STRUCTURES["hospital"])
     good(representative.request("POST", "/fhir/Consent", grant))
 
-    def deposit(number: int, *labels: str) -> Json:
+    def deposit(number: int, *labels: str, replaces: str | None = None) -> Json:
         document = bodies.sample_document(
             "biology",
             patient=dune,
@@ -287,13 +318,17 @@ def test_a_minors_kept_documents_do_not_show_to_the_representatives() -> None:
             structure=STRUCTURES["laboratory"],
             when=process.world.clock.now,
             unique_id=uid(number),
+            replaces=replaces,
         )
         return labelled_with(
             bodies.provide_bundle([document], patient=dune, when=process.world.clock.now, set_id=uid(900 + number)),
             *labels,
         )
 
-    entries = publish(process, "laboratory", deposit(1))
+    entries = [*publish(process, "laboratory", deposit(1)), *publish(process, "laboratory", deposit(2))]
+    physician = process.session("hospital-physician", patient="dune")
+    shown = good(physician.request("POST", "/fhir/DocumentReference", consultation(3))).json()
+    entries.append(shown["id"])
     richer = process.world.copy()
     copied = Process(richer)
     answer = copied.session("laboratory").request("POST", "/fhir", deposit(5, KEPT))
@@ -301,6 +336,14 @@ def test_a_minors_kept_documents_do_not_show_to_the_representatives() -> None:
     ins = f"{dune.ins_system}|{dune.ins_value}"
     physician, _ = (one.session("hospital-physician", patient="dune") for one in (copied, process))
     ask_for_lists(physician, ins, sets, (uid(905),))
+    copied.world.clock.advance(timedelta(seconds=10))
+    hidden += publish(copied, "laboratory", deposit(6, KEPT, replaces=entries[1]))
+    secretly = copied.session("hospital-physician", patient="dune", secret=True)
+    newer = consultation(7, KEPT)
+    newer["relatesTo"] = [{"code": "replaces", "target": {"reference": f"DocumentReference/{entries[2]}"}}]
+    hidden.append(good(secretly.request("POST", "/fhir/DocumentReference", newer)).json()["id"])
+    hidden = [one for one in hidden if one not in entries]
+    process.world.clock.advance(timedelta(seconds=10))
     both = Pair(process.world.copy(), richer, "representative", "dune")
     for world in (each.world for each in both.processes):  # what is asked from now on is not asked about
         world.clock.advance(timedelta(minutes=1))

@@ -18,7 +18,9 @@ IDS: Final = "row.id"
 
 STATUS: Final = "row.status"
 ARCHIVED: Final = "row.archived"
+TYPE: Final = "type"
 REPLACES: Final = "row.replaces"
+UPDATED: Final = "row.updated"
 
 
 @lru_cache(maxsize=256)

@@ -34,14 +34,16 @@ class Page(Generic[R]):
     next: Position | None
 
 
-def search(query: Query, table: PackedTable[EntryRow], visible: Sequence[int], *, record_id: str) -> Places:
+def search(
+    query: Query, table: PackedTable[EntryRow], columns: Columns, visible: Sequence[int], *, record_id: str
+) -> Places:
     """Return the page of a record's entries that `query` asks for, of those at the places that are `visible`.
 
-    Nothing else is compared, and `total` counts nothing else: no parameter tells a caller about an entry that it may
-    not see. An entry added meanwhile does not shift later pages; one whose sort key changed (`_lastUpdated`) may be met
-    twice or not at all.
+    `columns`: the table's, as the caller sees them. Nothing else is compared, and `total` counts nothing else: no
+    parameter tells a caller about an entry that it may not see. An entry added meanwhile does not shift later pages;
+    one whose sort key changed (`_lastUpdated`) may be met twice or not at all.
     """
-    return _page(query, table.columns, visible, table.position, table.id_at, record_id)
+    return _page(query, columns, visible, table.position, table.id_at, record_id)
 
 
 def run(query: Query, rows: Iterable[R], visible: Callable[[R], bool], *, record_id: str) -> Page[R]:
