@@ -262,18 +262,23 @@ class Decision:
 
     def _collecting(self) -> Reason:
         """CSP L. 1111-17 II: any means, also for a colleague. Express consents are the holder's own to give."""
-        if self._actor.mode is not Mode.NORMAL:
-            return Reason.DENIED_MODE
-        denied = barred(self._actor, self._record, self._rules.settings)
+        denied = self._kept_from_deciding()
         if denied is None and special_of(self._actor) is not None:
             denied = Reason.DENIED_NO_EXPRESS_CONSENT
         return denied or Reason.ALLOWED_COLLECTING
 
+    def _kept_from_deciding(self) -> Reason | None:
+        """Why a professional records no decision here at all.
+
+        In a connexion secrète: representatives read the decisions, and would see whom the minor consulted, and when.
+        """
+        if self._actor.mode is not Mode.NORMAL or self._actor.secret:
+            return Reason.DENIED_MODE
+        return barred(self._actor, self._record, self._rules.settings)
+
     def _accepting(self) -> Reason:
         actor, record = self._actor, self._record
-        if actor.mode is not Mode.NORMAL:
-            return Reason.DENIED_MODE
-        denied = barred(actor, record, self._rules.settings)
+        denied = self._kept_from_deciding()
         if denied is not None:
             return denied
         if actor.professional not in record.named:

@@ -208,6 +208,7 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
     ),
     (Act.COLLECT_CONSENT, actor(), record(), Reason.ALLOWED_COLLECTING),
     (Act.COLLECT_CONSENT, breaking_glass(), record(), Reason.DENIED_MODE),
+    (Act.COLLECT_CONSENT, actor(secret=True), record(birth_date=MINOR), Reason.DENIED_MODE),
     (Act.COLLECT_CONSENT, actor(), record(blocked=frozenset({PHYSICIAN})), Reason.DENIED_BLOCKED),
     (Act.COLLECT_CONSENT, actor(sectors=frozenset({"SA66"})), record(), Reason.DENIED_NO_EXPRESS_CONSENT),
     (Act.ACCEPT_MEDECIN_TRAITANT, actor(), record(named=frozenset({PHYSICIAN})), Reason.ALLOWED_NAMED),
@@ -226,6 +227,12 @@ RECORDS: list[tuple[Act, Actor, RecordFacts, Reason]] = [
         Reason.DENIED_PROFESSION,
     ),
     (Act.ACCEPT_MEDECIN_TRAITANT, breaking_glass(), record(named=frozenset({PHYSICIAN})), Reason.DENIED_MODE),
+    (
+        Act.ACCEPT_MEDECIN_TRAITANT,
+        actor(secret=True),
+        record(named=frozenset({PHYSICIAN}), birth_date=MINOR),
+        Reason.DENIED_MODE,
+    ),
     (
         Act.ACCEPT_MEDECIN_TRAITANT,
         actor(),

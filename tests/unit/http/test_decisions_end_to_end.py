@@ -475,6 +475,21 @@ def test_a_representative_opens_and_decides_for_a_minor(minors: Stand) -> None:
     assert "name" not in user
 
 
+def test_no_decision_comes_of_a_connexion_secrete(minors: Stand) -> None:
+    """A representative would read in it whom the minor consulted, and when."""
+    dune = PATIENTS["dune"]
+    for name, actor in (("secretly", PHYSICIAN), ("secretly, as named", GP)):
+        minors.sessions[name] = minors.process.session(actor, patient="dune", secret=True)
+    named = good(minors.post("representative", bodies.consent_decision(dune, "medecin_traitant", DOCTOR))).json()
+    before = minors.consents("representative")
+    with minors.unchanged(403, "denied.mode") as answers:
+        answers.append(minors.post("secretly", bodies.consent_grant(dune, STRUCTURES["hospital"])))
+        answers.append(minors.post("secretly", bodies.consent_decision(dune, "grant", DOCTOR)))
+        answers.append(minors.put("secretly, as named", named, status="active"))
+        answers.append(minors.put("secretly, as named", named, status="rejected"))
+    assert minors.consents("representative") == before
+
+
 def test_a_representative_of_somebody_of_age_gets_nowhere(minors: Stand) -> None:
     minors.process.world.clock.now = datetime(2032, 1, 8, 22, 59, tzinfo=UTC)
     minors.sessions.clear()
