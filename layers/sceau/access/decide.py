@@ -365,8 +365,16 @@ class Decision:
         return self._whole
 
     def _professionals_change(self, document: DocumentFacts) -> Reason:
+        """By whoever reads it; a mask is lifted by its author alone.
+
+        It is the holder's decision (CSP R. 1111-49): L. 1111-16 lets the médecin traitant see behind it, no more.
+        """
         seen = self._seen_by_professional(document)
-        return self._relabelled(document, seen) if seen.value.startswith("allowed.") else seen
+        if not seen.value.startswith("allowed."):
+            return seen
+        if self._act is Act.UNMASK and not self._is_author(document):
+            return Reason.DENIED_NOT_AUTHOR
+        return self._relabelled(document, seen)
 
     def _authors_change(self, document: DocumentFacts) -> Reason:
         """By the author, who needs no authorisation (IG4DMP TD3.3c NB1, and its profile "Alimentation")."""

@@ -155,7 +155,9 @@ def professional(case: Case) -> bool:  # noqa: PLR0912 - a list to tick off
         return not (case.doc and case.awaits)
     if case.act == "hide-afterwards":
         return not case.doc
-    return case.act in ("unmask", "show-to-patient", "show-to-representatives", "archive")
+    if case.act == "unmask":  # the holder's decision, R. 1111-49; to see all, L. 1111-16, is not to decide about it
+        return not case.doc or case.mine
+    return case.act in ("show-to-patient", "show-to-representatives", "archive")
 
 
 def reads(case: Case) -> bool:

@@ -444,6 +444,8 @@ DOCUMENTS: list[tuple[Act, Actor, RecordFacts, DocumentFacts, Reason]] = [
     (Act.UNMASK, actor(), record("structure"), document("MASQUE_PS"), Reason.DENIED_MASKED),
     (Act.UNMASK, actor(), record("structure"), document("MASQUE_PS", author_structures=OWN), Reason.ALLOWED_AUTHOR),
     (Act.UNMASK, actor(SOFTWARE), record(), document("MASQUE_PS", author_structures=OWN), Reason.DENIED_ACTOR),
+    (Act.UNMASK, actor(), record("medecin_traitant"), document("MASQUE_PS"), Reason.DENIED_NOT_AUTHOR),
+    (Act.UNMASK, actor(), record("delegation"), document("MASQUE_PS"), Reason.DENIED_NOT_AUTHOR),
     (Act.SHOW_TO_PATIENT, actor(), record("structure"), document(AWAITING), Reason.ALLOWED_GRANT),
     (Act.SHOW_TO_PATIENT, actor(PATIENT), record(), document(AWAITING), Reason.DENIED_ACTOR),
     (Act.SHOW_TO_REPRESENTATIVES, actor(), record("structure", birth_date=MINOR), document(KEPT), Reason.ALLOWED_GRANT),

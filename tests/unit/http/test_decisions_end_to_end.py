@@ -262,6 +262,23 @@ def test_the_medecin_traitant_is_named_accepts_and_sees_what_is_masked(stand: St
     assert told_as_medecin_traitant(stand, HOLDER) is True
 
 
+def test_the_medecin_traitant_lifts_no_mask_of_somebody_elses_document(stand: Stand) -> None:
+    """They see behind it; whether others do is the holder's decision, or the author's at the holder's wish."""
+    stand.mask()
+    good(stand.grant("hospital"))
+    named = good(stand.decide(HOLDER, "medecin_traitant", DOCTOR)).json()
+    good(stand.put(GP, named, status="active"))
+    good(stand.decide(HOLDER, "delegation", PSYCHIATRIST))
+    (found,) = matches(search(stand.as_(GP), "DocumentReference"))
+    target = f"/fhir/DocumentReference/{found['id']}"
+    with stand.unchanged(403, "denied.not-author") as answers:
+        for actor in (GP, OTHER):
+            answers.append(stand.as_(actor).request("PATCH", target, labelled("N"), PATCH))
+    assert (stand.sees(GP), stand.sees(OTHER), stand.sees(PHYSICIAN)) == (1, 1, 0)
+    good(stand.as_(HOLDER).request("PATCH", target, labelled("N"), PATCH))
+    assert stand.sees(PHYSICIAN) == 1
+
+
 def told_as_medecin_traitant(stand: Stand, actor: str) -> bool:
     query = f"/fhir/Patient?identifier={DOMINIQUE.ins_system}|{DOMINIQUE.ins_value}"
     (patient,) = matches(stand.as_(actor).request("GET", query))
