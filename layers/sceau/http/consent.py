@@ -252,7 +252,10 @@ class Consents:
             text = "a consent is collected for a professional, or for the team of your own structure"
             raise unprocessable(text, "Consent.provision.actor", rule="CSP L. 1111-17 II", code="business-rule")
         self._check_structure(call, asked)
-        return self._done(call, loaded, decided(loaded.dossier.head, asked, new_id, _moment(call)))
+        head, moment = loaded.dossier.head, _moment(call)
+        # Whom the patient authorised or blocked, nobody learns by collecting a consent to them (CSP L. 1111-19).
+        told = [one for one in head.consents if _may_know(call, one) or one.by == moment.by]
+        return self._done(call, loaded, decided(head, asked, new_id, moment, told=told))
 
     def _check_structure(self, call: Call, asked: DecisionRequest) -> None:
         """An authorisation is of a structure that exists, as far as the stage was told which do. FhirError 422."""
@@ -339,11 +342,12 @@ def _may_collect(call: Call, asked: DecisionRequest) -> bool:
 
 def _seen(call: Call, head: DossierHead) -> list[StoredConsent]:
     """The decisions that the caller may know of."""
-    return [one for one in head.consents if may_know(call.actor, _identifier(one), opening=one.kind == "opening")]
+    return [one for one in head.consents if _may_know(call, one)]
 
 
-def _identifier(consent: StoredConsent) -> Identifier | None:
-    return Identifier(consent.grantee.system, consent.grantee.value) if consent.grantee else None
+def _may_know(call: Call, one: StoredConsent) -> bool:
+    grantee = Identifier(one.grantee.system, one.grantee.value) if one.grantee else None
+    return may_know(call.actor, grantee, opening=one.kind == "opening")
 
 
 def _named(call: Call, head: DossierHead) -> StoredConsent:

@@ -37,7 +37,7 @@ STEP = int(os.environ.get("SCEAU_SPACE_STEP", "1"))
 """Every so many situations only: for `make mutants`, where this runs once for each mutant."""
 
 
-_UNSEEN: dict[ActorKind, tuple[bool, ...]] = {kind: (False,) for kind in ActorKind}
+_UNSEEN: dict[ActorKind, tuple[bool, ...]] = dict.fromkeys(ActorKind, (False,))
 _UNSEEN |= dict.fromkeys((ActorKind.SOFTWARE, ActorKind.PROFESSIONAL), (False, True))
 """Whether the caller's token is of a connexion secrète: nobody else can ask for one."""
 

@@ -169,6 +169,89 @@ def test_a_professional_collects_nothing_else(stand: Stand) -> None:
         answers.append(stand.decide("occupational-doctor", "grant", OCCUPATIONAL))
 
 
+COLLEAGUES = ("psychiatrist", "radiologist", "emergency_physician", "regulator", "hospital_physician", "biologist")
+"""Blocked, authorised, given a delegation, named, médecin traitant, and of whom the patient decided nothing."""
+
+
+def decide_about_colleagues(stand: Stand) -> None:
+    kinds = ("block", "grant", "delegation")
+    for name, kind in zip(COLLEAGUES, kinds, strict=False):
+        good(stand.decide(HOLDER, kind, AUTHORS[name]))
+    accepted = good(stand.decide(HOLDER, "medecin_traitant", SPECIALIST)).json()
+    good(stand.put(PHYSICIAN, accepted, status="active"))
+    good(stand.decide(HOLDER, "medecin_traitant", AUTHORS["regulator"]))
+
+
+def told(answer: Response, who: Author) -> tuple[int, str, dict[str, str]]:
+    """Of an answer about a consent, what it may tell: all but the ids, and the person that the request named."""
+    text = answer.data.decode()
+    given = answer.json()
+    for found, put in ((given["id"], "ID"), (who.identifier, "PERSON"), (who.family, "NAME"), (who.given, "NAME")):
+        text = text.replace(found, put)
+    names = set(answer.headers) - {"Sceau-Trace", "X-Request-Id", "Content-Length"}
+    return answer.status, text, {name: answer.headers[name].replace(given["id"], "ID") for name in names}
+
+
+def test_collecting_tells_nobody_whom_the_patient_blocked_or_authorised(stand: Stand) -> None:
+    """By a doctor whom no decision names: status, body and headers are the same, the first time and again."""
+    decide_about_colleagues(stand)
+    before, listed = stand.head().consents, stand.consents(HOLDER)
+    firsts, agains = [], []
+    for name in COLLEAGUES:
+        first = stand.decide(GP, "grant", AUTHORS[name])
+        with stand.unchanged(200, "repeated") as answers:
+            answers.append(stand.decide(GP, "grant", AUTHORS[name]))
+        assert answers[0].json() == first.json()
+        firsts.append(told(first, AUTHORS[name]))
+        agains.append(told(answers[0], AUTHORS[name]))
+    assert firsts == [firsts[-1]] * len(COLLEAGUES)
+    assert agains == [agains[-1]] * len(COLLEAGUES)
+    assert firsts[0][0] == 201
+    assert stand.head().consents[: len(before)] == before
+    assert stand.consents(HOLDER)[: len(listed)] == listed
+    assert stand.consents(GP) == []
+
+
+def test_what_another_collected_is_not_told_by_collecting(stand: Stand) -> None:
+    first = good(stand.decide(GP, "grant", AUTHORS["radiologist"])).json()
+    second = stand.decide("nurse", "grant", AUTHORS["radiologist"])
+    assert (second.status, second.json()["id"] != first["id"]) == (201, True)
+    assert second.json()["performer"] != first["performer"]
+    own = good(stand.grant("hospital")).json()
+    assert stand.grant("hospital", "nurse").json() == own, "a team may know what was decided about it"
+
+
+def test_a_consent_collected_for_whom_the_patient_blocked_lets_nobody_in(stand: Stand) -> None:
+    """Neither while the block stands nor when it ends: the patient who ends it has not let anybody in."""
+    earlier = good(stand.decide(GP, "grant", PSYCHIATRIST)).json()
+    good(stand.put(HOLDER, earlier, status="inactive"))
+    block = good(stand.decide(HOLDER, "block", PSYCHIATRIST)).json()
+    collected = good(stand.decide(GP, "grant", PSYCHIATRIST)).json()
+    beside = good(stand.decide(GP, "grant", SPECIALIST)).json()
+    assert stand.sees(OTHER) == "denied.blocked"
+    good(stand.put(HOLDER, block, status="inactive"))
+    assert (stand.sees(OTHER), stand.sees(PHYSICIAN)) == ("denied.no-grant", 1)
+    statuses = {one["id"]: one["status"] for one in stand.consents(HOLDER)}
+    assert [statuses[one["id"]] for one in (earlier, collected, beside)] == ["inactive", "inactive", "active"]
+    good(stand.decide(GP, "grant", PSYCHIATRIST))
+    assert stand.sees(OTHER) == 1
+
+
+def test_a_professional_learns_nothing_by_changing_what_is_not_theirs(stand: Stand) -> None:
+    """A consent of somebody else and one that is not there: one answer, before the caller is named and after."""
+    decide_about_colleagues(stand)
+    others = [one for one in stand.consents(HOLDER) if one["status"] != "inactive"][1:]
+    absent = {**others[0], "id": stand.opening()["id"][:-1] + ("e" if stand.opening()["id"].endswith("a") else "a")}
+    for status, reason in ((403, "denied.not-named"), (404, "denied.unknown")):
+        with stand.unchanged(status, reason) as answers:
+            for one in (*others, absent):
+                for wanted in ("active", "inactive", "rejected"):
+                    body = {**others[-1], "id": one["id"], "status": wanted}
+                    answers.append(stand.as_(GP).request("PUT", f"/fhir/Consent/{one['id']}", body))
+        assert all(without(answer.json(), "id") == without(answers[0].json(), "id") for answer in answers)
+        good(stand.decide(HOLDER, "medecin_traitant", DOCTOR))
+
+
 def test_an_occupational_doctor_needs_the_express_consent(stand: Stand) -> None:
     good(stand.grant("hospital"))
     good(stand.decide(HOLDER, "grant", OCCUPATIONAL))
