@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sceau.access.clocks import paris_date
 from sceau.access.facts import life_of, record_facts
 from sceau.access.life import ahead
 from sceau.access.model import Act, ActorKind, Identifier
@@ -28,6 +29,7 @@ from sceau.fhir.consents import (
 from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Body, Json, parse_resource
+from sceau.fhir.patient import check_birth_date
 from sceau.fhir.resources import etag, etag_matches, last_modified
 from sceau.fhir.search.dates import millis
 from sceau.fhir.searchset import searchset
@@ -229,6 +231,8 @@ class Consents:
                 raise conflict("the record is open already, under other identity traits")
             head = loaded.dossier.head
             return self._done(call, loaded, Change(head, opening_of(head), changed=False))
+        if call.actor.kind is ActorKind.REPRESENTATIVE:  # who may act until the day that follows from this date
+            check_birth_date(asked.patient, paris_date(call.now))
         moment = _moment(call)
         event = call.trace(data=_reference(call, new_id, 1))
         opening = StoredConsent(

@@ -609,6 +609,39 @@ def test_nobody_opens_as_representative_a_record_of_somebody_of_age(full: World)
         answers.append(stand.post("representative", bodies.consent_opening(PATIENTS["dune"])))
 
 
+def opening_of_dune(birth_date: str) -> Json:
+    body = bodies.consent_opening(PATIENTS["dune"])
+    body["contained"][0]["birthDate"] = birth_date
+    return body
+
+
+@pytest.mark.parametrize("birth_date", ["2025-01-09", "2014-12-09", "2013-01", "2015", "2114-01-09", "2114"])
+def test_a_representative_does_not_choose_the_birth_date(stand: Stand, birth_date: str) -> None:
+    """Their right ends by it. 2114 ends in the two digits of the INS, and would make a minor of anybody."""
+    with stand.unchanged(422) as answers:
+        answers.append(stand.post("representative", opening_of_dune(birth_date)))
+    assert "birth date" in answers[0].json()["issue"][0]["diagnostics"]
+    assert PATIENTS["dune"].ins_value not in answers[0].data.decode()
+    assert stand.post("insurer", bodies.consent_opening(PATIENTS["dune"])).status == 201
+
+
+@pytest.mark.parametrize("birth_date", ["2014-01-09", "2014-01", "2014"])
+def test_a_representative_gives_the_birth_date_as_far_as_it_is_known(stand: Stand, birth_date: str) -> None:
+    assert stand.post("representative", opening_of_dune(birth_date)).status == 201
+    with stand.unchanged(200, "repeated") as answers:
+        answers.append(stand.post("representative", opening_of_dune(birth_date)))
+    stand.process.world.clock.now = datetime(2032, 1, 9, tzinfo=UTC)
+    stand.sessions.clear()
+    with stand.unchanged(403, "denied.majority") as answers:
+        answers.append(stand.as_("representative").request("GET", "/fhir/Consent"))
+
+
+def test_the_insurer_and_the_holder_are_believed_about_the_birth_date(stand: Stand) -> None:
+    """No right of theirs rests on it."""
+    assert stand.post("insurer", opening_of_dune("2014-02-09")).status == 201
+    assert stand.post("minor", opening_of_dune("2014-02-09")).status == 200
+
+
 def test_a_structure_that_does_not_exist_gets_nothing(stand: Stand) -> None:
     """As far as the stage was told which ones do; before that, a number of the right form passes."""
     world = stand.process.world
