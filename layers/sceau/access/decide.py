@@ -262,18 +262,23 @@ class Decision:
 
     def _collecting(self) -> Reason:
         """CSP L. 1111-17 II: any means, also for a colleague. Express consents are the holder's own to give."""
-        if self._actor.mode is not Mode.NORMAL:
-            return Reason.DENIED_MODE
-        denied = barred(self._actor, self._record, self._rules.settings)
+        denied = self._kept_from_deciding()
         if denied is None and special_of(self._actor) is not None:
             denied = Reason.DENIED_NO_EXPRESS_CONSENT
         return denied or Reason.ALLOWED_COLLECTING
 
+    def _kept_from_deciding(self) -> Reason | None:
+        """Why a professional records no decision here at all.
+
+        In a connexion secrète: representatives read the decisions, and would see whom the minor consulted, and when.
+        """
+        if self._actor.mode is not Mode.NORMAL or self._actor.secret:
+            return Reason.DENIED_MODE
+        return barred(self._actor, self._record, self._rules.settings)
+
     def _accepting(self) -> Reason:
         actor, record = self._actor, self._record
-        if actor.mode is not Mode.NORMAL:
-            return Reason.DENIED_MODE
-        denied = barred(actor, record, self._rules.settings)
+        denied = self._kept_from_deciding()
         if denied is not None:
             return denied
         if actor.professional not in record.named:
@@ -360,8 +365,16 @@ class Decision:
         return self._whole
 
     def _professionals_change(self, document: DocumentFacts) -> Reason:
+        """By whoever reads it; a mask is lifted by its author alone.
+
+        It is the holder's decision (CSP R. 1111-49): L. 1111-16 lets the médecin traitant see behind it, no more.
+        """
         seen = self._seen_by_professional(document)
-        return self._relabelled(document, seen) if seen.value.startswith("allowed.") else seen
+        if not seen.value.startswith("allowed."):
+            return seen
+        if self._act is Act.UNMASK and not self._is_author(document):
+            return Reason.DENIED_NOT_AUTHOR
+        return self._relabelled(document, seen)
 
     def _authors_change(self, document: DocumentFacts) -> Reason:
         """By the author, who needs no authorisation (IG4DMP TD3.3c NB1, and its profile "Alimentation")."""

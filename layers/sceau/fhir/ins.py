@@ -28,6 +28,9 @@ INS_SYSTEMS: Final = PRODUCTION_SYSTEMS | TEST_SYSTEMS
 # Sex, year, month (two digits each but the first), department (two digits, 2A or 2B), commune, rank. ASCII digits only.
 _BODY: Final = re.compile(r"[1-8][0-9]{4}(?:[0-9]{2}|2[AB])[0-9]{6}")
 _INS: Final = re.compile(_BODY.pattern + "[0-9]{2}")
+_YEAR: Final = slice(1, 3)
+_MONTH: Final = slice(3, 5)
+_MONTHS: Final = frozenset(f"{month:02d}" for month in range(1, 13))
 _DEPARTMENT: Final = slice(5, 7)
 _CORSICA: Final = {"2A": "19", "2B": "18"}
 _BODY_LENGTH: Final = 13
@@ -87,3 +90,16 @@ def check_ins(system: str, value: str, accepted_systems: Collection[str]) -> Non
         raise InvalidIns(Reason.FORM)
     if ins_key(value[:_BODY_LENGTH]) != value[_BODY_LENGTH:]:
         raise InvalidIns(Reason.KEY)
+
+
+def contradicts_birth_date(system: str, value: str, birth_date: str) -> bool:
+    """Whether nobody who was born then can have this INS. `birth_date`: FHIR date, maybe of less precision.
+
+    A NIR tells the year of birth, without its century, and the month. A month that is none of the calendar stands for
+    an unknown one, or is fictitious, and of a waiting number (NIA) we know the form only: neither contradicts a date.
+    """
+    month = value[_MONTH]
+    if system == INS_NIA or month not in _MONTHS:
+        return False
+    year, dash, rest = birth_date.partition("-")
+    return year[-2:] != value[_YEAR] or (dash != "" and rest[:2] != month)

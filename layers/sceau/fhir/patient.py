@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Final
 
 from sceau.access.clocks import paris_date
 from sceau.access.facts import instant_of
 from sceau.fhir.consent_life import BY_HOLDER, DEATH, DMP_MOTIVES, MOTIVES
 from sceau.fhir.findings import Findings
-from sceau.fhir.ins import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST
+from sceau.fhir.ins import INS_NIA, INS_NIR, INS_NIR_DEMO, INS_NIR_TEST, contradicts_birth_date
+from sceau.fhir.outcome import unprocessable
 from sceau.fhir.parse import Json
 from sceau.fhir.references import checked_ins, ins_of
 from sceau.fhir.times import instant
@@ -56,12 +58,12 @@ def closing_of(head: DossierHead) -> Closing | None:
     """How the record was closed, if it is."""
     if head.closed is None:
         return None
-    date = paris_date(instant_of(head.closed)).isoformat()
+    day = paris_date(instant_of(head.closed)).isoformat()
     if head.died is not None:
-        return Closing(date, DEATH, head.closing_reason, MOTIVES)
+        return Closing(day, DEATH, head.closing_reason, MOTIVES)
     if head.closing_motive == "suspension":
-        return Closing(date, head.closing_motive, None, MOTIVES)
-    return Closing(date, text=head.closing_reason)
+        return Closing(day, head.closing_motive, None, MOTIVES)
+    return Closing(day, text=head.closing_reason)
 
 
 def read_traits(
@@ -99,6 +101,19 @@ def read_traits(
         sex=patient.gender,
         birth_place=place,
     )
+
+
+def check_birth_date(patient: StoredPatient, today: date) -> None:
+    """Refuse a birth date that is still to come, or that the INS contradicts. FhirError 422.
+
+    For an opening by somebody whose right rests on that date: a representative, until the holder is of age.
+    """
+    born = patient.birth_date
+    if born > today.isoformat()[: len(born)]:
+        raise unprocessable("the birth date is still to come", "Consent.patient", rule="RNIV", code="business-rule")
+    if contradicts_birth_date(patient.ins.system, patient.ins.value, born):
+        text = "the birth date is not of the year and month of birth that the INS tells"
+        raise unprocessable(text, "Consent.patient", rule="RNIV", code="business-rule")
 
 
 def _require(value: object, at: str, findings: Findings) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sceau.access.clocks import paris_date
 from sceau.access.facts import life_of, record_facts
 from sceau.access.life import ahead
 from sceau.access.model import Act, ActorKind, Identifier
@@ -28,6 +29,7 @@ from sceau.fhir.consents import (
 from sceau.fhir.history import Change as Interaction, history
 from sceau.fhir.outcome import FhirError, Problem, bad_request, unprocessable
 from sceau.fhir.parse import Body, Json, parse_resource
+from sceau.fhir.patient import check_birth_date
 from sceau.fhir.resources import etag, etag_matches, last_modified
 from sceau.fhir.search.dates import millis
 from sceau.fhir.searchset import searchset
@@ -229,6 +231,8 @@ class Consents:
                 raise conflict("the record is open already, under other identity traits")
             head = loaded.dossier.head
             return self._done(call, loaded, Change(head, opening_of(head), changed=False))
+        if call.actor.kind is ActorKind.REPRESENTATIVE:  # who may act until the day that follows from this date
+            check_birth_date(asked.patient, paris_date(call.now))
         moment = _moment(call)
         event = call.trace(data=_reference(call, new_id, 1))
         opening = StoredConsent(
@@ -252,7 +256,10 @@ class Consents:
             text = "a consent is collected for a professional, or for the team of your own structure"
             raise unprocessable(text, "Consent.provision.actor", rule="CSP L. 1111-17 II", code="business-rule")
         self._check_structure(call, asked)
-        return self._done(call, loaded, decided(loaded.dossier.head, asked, new_id, _moment(call)))
+        head, moment = loaded.dossier.head, _moment(call)
+        # Whom the patient authorised or blocked, nobody learns by collecting a consent to them (CSP L. 1111-19).
+        told = [one for one in head.consents if _may_know(call, one) or one.by == moment.by]
+        return self._done(call, loaded, decided(head, asked, new_id, moment, told=told))
 
     def _check_structure(self, call: Call, asked: DecisionRequest) -> None:
         """An authorisation is of a structure that exists, as far as the stage was told which do. FhirError 422."""
@@ -339,11 +346,12 @@ def _may_collect(call: Call, asked: DecisionRequest) -> bool:
 
 def _seen(call: Call, head: DossierHead) -> list[StoredConsent]:
     """The decisions that the caller may know of."""
-    return [one for one in head.consents if may_know(call.actor, _identifier(one), opening=one.kind == "opening")]
+    return [one for one in head.consents if _may_know(call, one)]
 
 
-def _identifier(consent: StoredConsent) -> Identifier | None:
-    return Identifier(consent.grantee.system, consent.grantee.value) if consent.grantee else None
+def _may_know(call: Call, one: StoredConsent) -> bool:
+    grantee = Identifier(one.grantee.system, one.grantee.value) if one.grantee else None
+    return may_know(call.actor, grantee, opening=one.kind == "opening")
 
 
 def _named(call: Call, head: DossierHead) -> StoredConsent:

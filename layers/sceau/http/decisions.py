@@ -6,7 +6,7 @@ event is written when all else is known.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -73,13 +73,18 @@ class Moment:
     settings: RuleSettings
 
 
-def decided(head: DossierHead, asked: DecisionRequest, new_id: str, moment: Moment) -> Change:
-    """A new decision, or the one that says the same and is in force. Raises FhirError 422."""
-    for one in head.consents:
+def decided(
+    head: DossierHead, asked: DecisionRequest, new_id: str, moment: Moment, *, told: Collection[StoredConsent]
+) -> Change:
+    """A new decision, or the one that says the same and is in force. Raises FhirError 422.
+
+    `told`: the decisions of which the answer may tell. All others are as if they were not there.
+    """
+    for one in told:
         if _in_force(one, moment) and _says_the_same(one, asked, moment.millis):
             return Change(head, one, changed=False)
     _check_status(asked)
-    _check_contradictions(head, asked)
+    _check_contradictions(told, asked)
     consent = StoredConsent(
         id=new_id,
         version=1,
@@ -107,7 +112,7 @@ def decided(head: DossierHead, asked: DecisionRequest, new_id: str, moment: Mome
 def answered(head: DossierHead, present: StoredConsent, asked: Status, moment: Moment, *, by_holder: bool) -> Change:
     """An existing decision with another status: ended by the holder, or answered by the doctor whom it names.
 
-    Who accepts takes the place of the present médecin traitant. Raises FhirError 422.
+    Others may end with it. Raises FhirError 422.
     """
     if present.status == asked:
         return Change(head, present, changed=False)
@@ -115,16 +120,31 @@ def answered(head: DossierHead, present: StoredConsent, asked: Status, moment: M
         text = "a decision is ended (inactive); for another one, make a new one"
         raise unprocessable(text, "Consent.status", code="business-rule")
     changed = revised(present, asked, moment)
-    succeeds = present.kind == "medecin_traitant" and asked == "active"
+    others = _ended_with(head, present, asked)
     consents = []
     for one in head.consents:
         if one.id == present.id:
             consents.append(changed)
-        elif succeeds and one.kind == "medecin_traitant" and one.status == "active":
+        elif one.id in others:
             consents.append(revised(one, "inactive", moment))
         else:
             consents.append(one)
     return Change(next_head(head, consents, moment), changed)
+
+
+def _ended_with(head: DossierHead, present: StoredConsent, asked: Status) -> frozenset[str]:
+    """The ids of what ends beside a decision that gets this status.
+
+    Who accepts takes the place of the present médecin traitant. With a block goes what was collected under it for whom
+    it names: its collector is told of no block, and to end one is not to let somebody in.
+    """
+    others: Iterable[StoredConsent] = ()
+    if present.kind == "medecin_traitant" and asked == "active":
+        others = (one for one in head.consents if one.kind == present.kind)
+    elif present.kind == "block" and asked == "inactive":
+        later = head.consents[head.consents.index(present) + 1 :]
+        others = (one for one in later if one.kind in PERMITS and one.grantee == present.grantee)
+    return frozenset(one.id for one in others if one.status == "active")
 
 
 def opening_of(head: DossierHead) -> StoredConsent:
@@ -180,9 +200,9 @@ def _check_status(asked: DecisionRequest) -> None:
         raise unprocessable(text, "Consent.status", code="business-rule")
 
 
-def _check_contradictions(head: DossierHead, asked: DecisionRequest) -> None:
+def _check_contradictions(told: Iterable[StoredConsent], asked: DecisionRequest) -> None:
     """Refuse what contradicts a decision that is in force: the patient ends that one first. FhirError 422."""
-    active = [one for one in head.consents if one.status in ("active", "proposed")]
+    active = [one for one in told if one.status in ("active", "proposed")]
     if asked.kind == "block" and _names(active, "medecin_traitant", asked.grantee):
         raise unprocessable("the médecin traitant can't be blocked: name another one first", _ACTOR, code="conflict")
     if asked.kind in PERMITS and _names(active, "block", asked.grantee):

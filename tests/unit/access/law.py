@@ -16,6 +16,7 @@ class Case:
     who: str  # software insurer professional patient representative operations
     act: str
     mode: str = "normal"  # bris_de_glace (all declared, by a doctor) centre_15 (a doctor who regulates)
+    unseen: bool = False  # in a minor's connexion secrète: representatives are not to learn of it
     grant: str = "none"  # structure professional express delegation medecin_traitant: of a doctor, in force
     blocked: bool = False
     minor: bool = False
@@ -72,7 +73,12 @@ def insurer(case: Case) -> bool:
 
 
 def may_deposit(case: Case) -> bool:
-    """EX_2.1-1050: no mask on what awaits its announcement; kept from representatives: a minor's documents only."""
+    """EX_2.1-1050: no mask on what awaits its announcement; kept from representatives: a minor's documents only.
+
+    A connexion secrète deposits with that label and no other.
+    """
+    if case.unseen and (case.masked or case.awaits or not case.secret):
+        return False
     return not (case.masked and case.awaits) and not (case.secret and not case.minor)
 
 
@@ -130,10 +136,10 @@ def professional(case: Case) -> bool:  # noqa: PLR0912 - a list to tick off
         return False
     if case.act == "read-notices":  # R. 1111-48: the médecin traitant; a closed or suspended record tells nobody else
         return case.grant == "medecin_traitant" and case.mode == "normal"
-    if case.act == "collect-consent":
-        return case.mode == "normal"
+    if case.act == "collect-consent":  # representatives read the decisions: L. 1111-5
+        return case.mode == "normal" and not case.unseen
     if case.act == "accept-medecin-traitant":
-        return case.mode == "normal" and case.grant == "medecin_traitant"
+        return case.mode == "normal" and not case.unseen and case.grant == "medecin_traitant"
     if case.act in ("publish", "replace"):  # authorisations matter for reading only; centre 15 reads
         fits = may_deposit(case) if case.act == "publish" else True
         return case.mode != "centre_15" and case.doc and case.mine and fits
@@ -149,7 +155,9 @@ def professional(case: Case) -> bool:  # noqa: PLR0912 - a list to tick off
         return not (case.doc and case.awaits)
     if case.act == "hide-afterwards":
         return not case.doc
-    return case.act in ("unmask", "show-to-patient", "show-to-representatives", "archive")
+    if case.act == "unmask":  # the holder's decision, R. 1111-49; to see all, L. 1111-16, is not to decide about it
+        return not case.doc or case.mine
+    return case.act in ("show-to-patient", "show-to-representatives", "archive")
 
 
 def reads(case: Case) -> bool:

@@ -37,8 +37,13 @@ STEP = int(os.environ.get("SCEAU_SPACE_STEP", "1"))
 """Every so many situations only: for `make mutants`, where this runs once for each mutant."""
 
 
-def _space() -> Iterator[tuple[Act, Mode, str, bool, bool, RecordStatus]]:
-    return itertools.product(Act, Mode, GRANTS, (False, True), (False, True), RecordStatus)
+_UNSEEN: dict[ActorKind, tuple[bool, ...]] = dict.fromkeys(ActorKind, (False,))
+_UNSEEN |= dict.fromkeys((ActorKind.SOFTWARE, ActorKind.PROFESSIONAL), (False, True))
+"""Whether the caller's token is of a connexion secrète: nobody else can ask for one."""
+
+
+def _space(unseen: tuple[bool, ...]) -> Iterator[tuple[Act, Mode, bool, str, bool, bool, RecordStatus]]:
+    return itertools.product(Act, Mode, unseen, GRANTS, (False, True), (False, True), RecordStatus)
 
 
 def documents() -> list[tuple[dict[str, object], DocumentFacts | None]]:
@@ -59,8 +64,8 @@ def documents() -> list[tuple[dict[str, object], DocumentFacts | None]]:
 def test_every_situation_is_decided_as_the_law_says(kind: ActorKind, capsys: pytest.CaptureFixture[str]) -> None:
     about = documents()
     cases = 0
-    for act, mode, grant, blocked, minor, status in itertools.islice(_space(), None, None, STEP):
-        who = _CALLERS[mode](kind=kind)
+    for act, mode, unseen, grant, blocked, minor, status in itertools.islice(_space(_UNSEEN[kind]), None, None, STEP):
+        who = _CALLERS[mode](kind=kind, secret=unseen)
         facts = record(
             *(() if grant == "none" else (grant,)),
             status=status,
@@ -68,13 +73,15 @@ def test_every_situation_is_decided_as_the_law_says(kind: ActorKind, capsys: pyt
             blocked=frozenset({PHYSICIAN} if blocked else ()),
         )
         decision = Decision(act, who, facts, RULES, NOW)
-        said = {"mode": str(mode), "grant": grant, "blocked": blocked, "minor": minor, "status": str(status)}
+        said = {"mode": str(mode), "unseen": unseen, "grant": grant, "blocked": blocked}
+        said |= {"minor": minor, "status": str(status)}
         for described, one in about:
             verdict = decision.on(one)
             case = law.Case(str(kind), str(act), **said, **described)  # type: ignore[arg-type]
             assert verdict.allowed is law.allowed(case), (case, verdict)
             assert verdict.reason.value.startswith("allowed." if verdict.allowed else "denied.")
             cases += 1
-    assert cases == math.ceil(len(Act) * len(Mode) * len(GRANTS) * 2 * 2 * len(RecordStatus) / STEP) * len(about)
+    situations = len(Act) * len(Mode) * len(_UNSEEN[kind]) * len(GRANTS) * 2 * 2 * len(RecordStatus)
+    assert cases == math.ceil(situations / STEP) * len(about)
     with capsys.disabled():
         print(f"\n{kind}: {cases:,} situations decided as the law says")  # noqa: T201 - the number is wanted

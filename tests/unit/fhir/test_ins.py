@@ -16,6 +16,7 @@ from sceau.fhir.ins import (
     InvalidIns,
     Reason,
     check_ins,
+    contradicts_birth_date,
     ins_key,
 )
 
@@ -159,3 +160,33 @@ def test_no_message_holds_the_number_or_a_part_of_it() -> None:
     with pytest.raises(InvalidIns) as caught:
         ins_key("18012751234")
     assert "1801" not in str(caught.value)
+
+
+NIR = "214010010400400"  # of somebody born in January of a year that ends in 14
+
+
+@pytest.mark.parametrize("system", [INS_NIR, INS_NIR_TEST, INS_NIR_DEMO])
+@pytest.mark.parametrize(
+    ("value", "birth_date", "contradicts"),
+    [
+        (NIR, "2014-01-09", False),
+        (NIR, "2014-01-31", False),  # the day it does not tell
+        (NIR, "1914-01-09", False),  # nor the century
+        (NIR, "2014-01", False),
+        (NIR, "2014", False),
+        (NIR, "2025-01-09", True),
+        (NIR, "2013-12-31", True),
+        (NIR, "2014-02-01", True),
+        (NIR, "2014-10", True),
+        (NIR, "2015", True),
+        (NIR[:3] + "12" + NIR[5:], "2014-12-09", False),
+        (NIR[:3] + "12" + NIR[5:], "2014-01-09", True),
+        *((NIR[:3] + month + NIR[5:], "2025-07-01", False) for month in ("00", "13", "20", "30", "42", "50", "99")),
+    ],
+)
+def test_a_nir_tells_the_year_and_month_of_birth(system: str, value: str, birth_date: str, contradicts: bool) -> None:
+    assert contradicts_birth_date(system, value, birth_date) is contradicts
+
+
+def test_of_a_waiting_number_nothing_is_known() -> None:
+    assert not contradicts_birth_date(INS_NIA, NIR, "2025-07-01")

@@ -169,6 +169,89 @@ def test_a_professional_collects_nothing_else(stand: Stand) -> None:
         answers.append(stand.decide("occupational-doctor", "grant", OCCUPATIONAL))
 
 
+COLLEAGUES = ("psychiatrist", "radiologist", "emergency_physician", "regulator", "hospital_physician", "biologist")
+"""Blocked, authorised, given a delegation, named, médecin traitant, and of whom the patient decided nothing."""
+
+
+def decide_about_colleagues(stand: Stand) -> None:
+    kinds = ("block", "grant", "delegation")
+    for name, kind in zip(COLLEAGUES, kinds, strict=False):
+        good(stand.decide(HOLDER, kind, AUTHORS[name]))
+    accepted = good(stand.decide(HOLDER, "medecin_traitant", SPECIALIST)).json()
+    good(stand.put(PHYSICIAN, accepted, status="active"))
+    good(stand.decide(HOLDER, "medecin_traitant", AUTHORS["regulator"]))
+
+
+def told(answer: Response, who: Author) -> tuple[int, str, dict[str, str]]:
+    """Of an answer about a consent, what it may tell: all but the ids, and the person that the request named."""
+    text = answer.data.decode()
+    given = answer.json()
+    for found, put in ((given["id"], "ID"), (who.identifier, "PERSON"), (who.family, "NAME"), (who.given, "NAME")):
+        text = text.replace(found, put)
+    names = set(answer.headers) - {"Sceau-Trace", "X-Request-Id", "Content-Length"}
+    return answer.status, text, {name: answer.headers[name].replace(given["id"], "ID") for name in names}
+
+
+def test_collecting_tells_nobody_whom_the_patient_blocked_or_authorised(stand: Stand) -> None:
+    """By a doctor whom no decision names: status, body and headers are the same, the first time and again."""
+    decide_about_colleagues(stand)
+    before, listed = stand.head().consents, stand.consents(HOLDER)
+    firsts, agains = [], []
+    for name in COLLEAGUES:
+        first = stand.decide(GP, "grant", AUTHORS[name])
+        with stand.unchanged(200, "repeated") as answers:
+            answers.append(stand.decide(GP, "grant", AUTHORS[name]))
+        assert answers[0].json() == first.json()
+        firsts.append(told(first, AUTHORS[name]))
+        agains.append(told(answers[0], AUTHORS[name]))
+    assert firsts == [firsts[-1]] * len(COLLEAGUES)
+    assert agains == [agains[-1]] * len(COLLEAGUES)
+    assert firsts[0][0] == 201
+    assert stand.head().consents[: len(before)] == before
+    assert stand.consents(HOLDER)[: len(listed)] == listed
+    assert stand.consents(GP) == []
+
+
+def test_what_another_collected_is_not_told_by_collecting(stand: Stand) -> None:
+    first = good(stand.decide(GP, "grant", AUTHORS["radiologist"])).json()
+    second = stand.decide("nurse", "grant", AUTHORS["radiologist"])
+    assert (second.status, second.json()["id"] != first["id"]) == (201, True)
+    assert second.json()["performer"] != first["performer"]
+    own = good(stand.grant("hospital")).json()
+    assert stand.grant("hospital", "nurse").json() == own, "a team may know what was decided about it"
+
+
+def test_a_consent_collected_for_whom_the_patient_blocked_lets_nobody_in(stand: Stand) -> None:
+    """Neither while the block stands nor when it ends: the patient who ends it has not let anybody in."""
+    earlier = good(stand.decide(GP, "grant", PSYCHIATRIST)).json()
+    good(stand.put(HOLDER, earlier, status="inactive"))
+    block = good(stand.decide(HOLDER, "block", PSYCHIATRIST)).json()
+    collected = good(stand.decide(GP, "grant", PSYCHIATRIST)).json()
+    beside = good(stand.decide(GP, "grant", SPECIALIST)).json()
+    assert stand.sees(OTHER) == "denied.blocked"
+    good(stand.put(HOLDER, block, status="inactive"))
+    assert (stand.sees(OTHER), stand.sees(PHYSICIAN)) == ("denied.no-grant", 1)
+    statuses = {one["id"]: one["status"] for one in stand.consents(HOLDER)}
+    assert [statuses[one["id"]] for one in (earlier, collected, beside)] == ["inactive", "inactive", "active"]
+    good(stand.decide(GP, "grant", PSYCHIATRIST))
+    assert stand.sees(OTHER) == 1
+
+
+def test_a_professional_learns_nothing_by_changing_what_is_not_theirs(stand: Stand) -> None:
+    """A consent of somebody else and one that is not there: one answer, before the caller is named and after."""
+    decide_about_colleagues(stand)
+    others = [one for one in stand.consents(HOLDER) if one["status"] != "inactive"][1:]
+    absent = {**others[0], "id": stand.opening()["id"][:-1] + ("e" if stand.opening()["id"].endswith("a") else "a")}
+    for status, reason in ((403, "denied.not-named"), (404, "denied.unknown")):
+        with stand.unchanged(status, reason) as answers:
+            for one in (*others, absent):
+                for wanted in ("active", "inactive", "rejected"):
+                    body = {**others[-1], "id": one["id"], "status": wanted}
+                    answers.append(stand.as_(GP).request("PUT", f"/fhir/Consent/{one['id']}", body))
+        assert all(without(answer.json(), "id") == without(answers[0].json(), "id") for answer in answers)
+        good(stand.decide(HOLDER, "medecin_traitant", DOCTOR))
+
+
 def test_an_occupational_doctor_needs_the_express_consent(stand: Stand) -> None:
     good(stand.grant("hospital"))
     good(stand.decide(HOLDER, "grant", OCCUPATIONAL))
@@ -260,6 +343,23 @@ def test_the_medecin_traitant_is_named_accepts_and_sees_what_is_masked(stand: St
     assert told_as_medecin_traitant(stand, GP) is True
     assert told_as_medecin_traitant(stand, PHYSICIAN) is False
     assert told_as_medecin_traitant(stand, HOLDER) is True
+
+
+def test_the_medecin_traitant_lifts_no_mask_of_somebody_elses_document(stand: Stand) -> None:
+    """They see behind it; whether others do is the holder's decision, or the author's at the holder's wish."""
+    stand.mask()
+    good(stand.grant("hospital"))
+    named = good(stand.decide(HOLDER, "medecin_traitant", DOCTOR)).json()
+    good(stand.put(GP, named, status="active"))
+    good(stand.decide(HOLDER, "delegation", PSYCHIATRIST))
+    (found,) = matches(search(stand.as_(GP), "DocumentReference"))
+    target = f"/fhir/DocumentReference/{found['id']}"
+    with stand.unchanged(403, "denied.not-author") as answers:
+        for actor in (GP, OTHER):
+            answers.append(stand.as_(actor).request("PATCH", target, labelled("N"), PATCH))
+    assert (stand.sees(GP), stand.sees(OTHER), stand.sees(PHYSICIAN)) == (1, 1, 0)
+    good(stand.as_(HOLDER).request("PATCH", target, labelled("N"), PATCH))
+    assert stand.sees(PHYSICIAN) == 1
 
 
 def told_as_medecin_traitant(stand: Stand, actor: str) -> bool:
@@ -475,6 +575,21 @@ def test_a_representative_opens_and_decides_for_a_minor(minors: Stand) -> None:
     assert "name" not in user
 
 
+def test_no_decision_comes_of_a_connexion_secrete(minors: Stand) -> None:
+    """A representative would read in it whom the minor consulted, and when."""
+    dune = PATIENTS["dune"]
+    for name, actor in (("secretly", PHYSICIAN), ("secretly, as named", GP)):
+        minors.sessions[name] = minors.process.session(actor, patient="dune", secret=True)
+    named = good(minors.post("representative", bodies.consent_decision(dune, "medecin_traitant", DOCTOR))).json()
+    before = minors.consents("representative")
+    with minors.unchanged(403, "denied.mode") as answers:
+        answers.append(minors.post("secretly", bodies.consent_grant(dune, STRUCTURES["hospital"])))
+        answers.append(minors.post("secretly", bodies.consent_decision(dune, "grant", DOCTOR)))
+        answers.append(minors.put("secretly, as named", named, status="active"))
+        answers.append(minors.put("secretly, as named", named, status="rejected"))
+    assert minors.consents("representative") == before
+
+
 def test_a_representative_of_somebody_of_age_gets_nowhere(minors: Stand) -> None:
     minors.process.world.clock.now = datetime(2032, 1, 8, 22, 59, tzinfo=UTC)
     minors.sessions.clear()
@@ -492,6 +607,39 @@ def test_nobody_opens_as_representative_a_record_of_somebody_of_age(full: World)
     stand.process.world.clock.now = datetime(2032, 1, 9, tzinfo=UTC)
     with stand.unchanged(403, "denied.majority") as answers:
         answers.append(stand.post("representative", bodies.consent_opening(PATIENTS["dune"])))
+
+
+def opening_of_dune(birth_date: str) -> Json:
+    body = bodies.consent_opening(PATIENTS["dune"])
+    body["contained"][0]["birthDate"] = birth_date
+    return body
+
+
+@pytest.mark.parametrize("birth_date", ["2025-01-09", "2014-12-09", "2013-01", "2015", "2114-01-09", "2114"])
+def test_a_representative_does_not_choose_the_birth_date(stand: Stand, birth_date: str) -> None:
+    """Their right ends by it. 2114 ends in the two digits of the INS, and would make a minor of anybody."""
+    with stand.unchanged(422) as answers:
+        answers.append(stand.post("representative", opening_of_dune(birth_date)))
+    assert "birth date" in answers[0].json()["issue"][0]["diagnostics"]
+    assert PATIENTS["dune"].ins_value not in answers[0].data.decode()
+    assert stand.post("insurer", bodies.consent_opening(PATIENTS["dune"])).status == 201
+
+
+@pytest.mark.parametrize("birth_date", ["2014-01-09", "2014-01", "2014"])
+def test_a_representative_gives_the_birth_date_as_far_as_it_is_known(stand: Stand, birth_date: str) -> None:
+    assert stand.post("representative", opening_of_dune(birth_date)).status == 201
+    with stand.unchanged(200, "repeated") as answers:
+        answers.append(stand.post("representative", opening_of_dune(birth_date)))
+    stand.process.world.clock.now = datetime(2032, 1, 9, tzinfo=UTC)
+    stand.sessions.clear()
+    with stand.unchanged(403, "denied.majority") as answers:
+        answers.append(stand.as_("representative").request("GET", "/fhir/Consent"))
+
+
+def test_the_insurer_and_the_holder_are_believed_about_the_birth_date(stand: Stand) -> None:
+    """No right of theirs rests on it."""
+    assert stand.post("insurer", opening_of_dune("2014-02-09")).status == 201
+    assert stand.post("minor", opening_of_dune("2014-02-09")).status == 200
 
 
 def test_a_structure_that_does_not_exist_gets_nothing(stand: Stand) -> None:
