@@ -102,6 +102,7 @@ class Amender:
 
     def _attempt(self, call: Call, patch: Patch, query: Query | None, events: _Events) -> _Amended:
         target = self._target(call, patch, query)
+        call.acts_for(document_facts(target.row).author_structures)
         _check_version(call, target)
         labels = self._labels(target, patch)
         archived = target.row.now.archived if patch.archived is None else patch.archived

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -11,7 +13,7 @@ from sceau.access.facts import document_facts
 from sceau.access.model import Act, ActorKind
 from sceau.audit.balp import event_bytes
 from sceau.audit.facts import Entity, EventFacts
-from sceau.http.trace_sight import TraceSight
+from sceau.http.trace_sight import SeenRecord, TraceSight
 from sceau_schemas.audit import AuditEvent
 from sceau_schemas.dossier import EntryRow, EntryVersion, SetRow, StoredCoding, StoredDocument, StoredIdentifier
 from unit.access.space import MINOR, NOW, RULES, actor, record
@@ -48,9 +50,21 @@ def row(entry_id: str, label: str) -> EntryRow:
 
 def shown(kind: ActorKind, *rows: EntryRow) -> set[str]:
     """The sample events that a holder of a minor's record is shown."""
-    decision = Decision(Act.READ_TRACES, actor(kind), record(birth_date=MINOR), RULES, NOW)
-    sight = TraceSight(actor(kind), [one for one in rows if not decision.on(document_facts(one)).allowed])
+    decision = decision_of(kind)
+    sight = sight_of(kind, [one for one in rows if not decision.on(document_facts(one)).allowed])
     return {name for name in EVENTS if sight(event(name))}
+
+
+def decision_of(kind: ActorKind) -> Decision:
+    return Decision(Act.READ_TRACES, actor(kind), record(birth_date=MINOR), RULES, NOW)
+
+
+def sight_of(
+    kind: ActorKind, hidden: Sequence[EntryRow | SetRow] = (), event: Callable[[str], AuditEvent] | None = None
+) -> TraceSight:
+    """Of a record that has whatever is named, `hidden` of it hidden."""
+    seen = SeenRecord(decision_of(kind), hidden, holds=lambda _: True, opened=NOW - timedelta(days=365))
+    return TraceSight(actor(kind), seen, event or (lambda _: None))
 
 
 ABOUT_ENTRY = {name for name, facts in EVENTS.items() if f"{RECORD}.{ENTRY}" in str((facts.data, facts.others))}
@@ -96,7 +110,7 @@ def test_a_long_chain_of_readings_is_not_followed_to_its_end_and_not_shown() -> 
         asked.append(event_id)
         return reading(int(event_id[-12:]) + 1)
 
-    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), named)(reading(1))
+    assert not sight_of(ActorKind.REPRESENTATIVE, (), named)(reading(1))
     assert 0 < len(asked) < 20
     facts = EVENTS["search of traces"]
     assert facts.request is not None
@@ -108,9 +122,9 @@ def test_a_long_chain_of_readings_is_not_followed_to_its_end_and_not_shown() -> 
         asked.append(event_id)
         return made_of(EVENTS["retrieval"])
 
-    assert not TraceSight(actor(ActorKind.REPRESENTATIVE), (), shown)(many)
+    assert not sight_of(ActorKind.REPRESENTATIVE, (), shown)(many)
     assert len(asked) == 400
-    assert TraceSight(actor(ActorKind.PATIENT), (), named)(many)
+    assert sight_of(ActorKind.PATIENT, (), named)(many)
 
 
 HIDDEN_SET = "q" * 26
@@ -134,7 +148,7 @@ def made_of(facts: EventFacts) -> AuditEvent:
 @pytest.mark.parametrize("kind", HOLDERS)
 def test_an_event_about_a_hidden_set_is_not_shown(kind: ActorKind) -> None:
     read = EVENTS["read of a set"]
-    sight = TraceSight(actor(kind), [a_set()])
+    sight = sight_of(kind, [a_set()])
     assert sight(made_of(read))
     assert not sight(made_of(replace(read, data=Entity(f"List/{RECORD}.{HIDDEN_SET}"))))
 
@@ -147,5 +161,5 @@ def test_a_search_is_read_with_its_escapes(asked: str) -> None:
     assert facts.request is not None
     target = f"/fhir/List?patient=Patient/{RECORD}&{asked}"
     asking = made_of(replace(facts, request=replace(facts.request, target=target)))
-    assert not TraceSight(actor(ActorKind.PATIENT), [a_set("a,1|2", "2")])(asking)
-    assert TraceSight(actor(ActorKind.PATIENT), [a_set("3")])(asking)
+    assert not sight_of(ActorKind.PATIENT, [a_set("a,1|2", "2")])(asking)
+    assert sight_of(ActorKind.PATIENT, [a_set("3")])(asking)
