@@ -12,12 +12,13 @@ from sceau.access.decide import Decision
 from sceau.access.facts import document_facts
 from sceau.access.model import Act, ActorKind
 from sceau.audit.balp import event_bytes
-from sceau.audit.facts import Entity, EventFacts
+from sceau.audit.facts import Coding, Entity, EventFacts, Identifier, Outcome, Request, User
 from sceau.http.trace_sight import SeenRecord, TraceSight
 from sceau_schemas.audit import AuditEvent
 from sceau_schemas.dossier import EntryRow, EntryVersion, SetRow, StoredCoding, StoredDocument, StoredIdentifier
-from unit.access.space import MINOR, NOW, RULES, actor, record
-from unit.audit.samples import ENTRY, EVENT_ID, EVENTS, OLD_ENTRY, RECORD
+from unit.access import space
+from unit.access.space import MINOR, NOW, PARENT, RULES, actor, record
+from unit.audit.samples import DOCUMENT, ENTRY, EVENT_ID, EVENTS, OLD_ENTRY, RECORD
 
 HOLDERS = [ActorKind.PATIENT, ActorKind.REPRESENTATIVE]
 
@@ -163,3 +164,98 @@ def test_a_search_is_read_with_its_escapes(asked: str) -> None:
     asking = made_of(replace(facts, request=replace(facts.request, target=target)))
     assert not sight_of(ActorKind.PATIENT, [a_set("a,1|2", "2")])(asking)
     assert sight_of(ActorKind.PATIENT, [a_set("3")])(asking)
+
+
+# What the record does not have
+
+
+def gone(kind: ActorKind, facts: EventFacts, *, after: timedelta = timedelta(0), opened: bool = False) -> bool:
+    """Whether an event is shown to a reader, so long after it, of a record that has nothing of it."""
+    event = made_of(facts)
+    now = event.recorded + after
+    decision = Decision(Act.READ_TRACES, actor(kind), record(birth_date=MINOR), RULES, now)
+    return TraceSight(actor(kind), SeenRecord(decision, opened=event.recorded if opened else None))(event)
+
+
+PATIENT, REPRESENTATIVE = HOLDERS
+TWO_MONTHS = timedelta(days=62)
+
+
+@pytest.mark.parametrize("name", ["submission set of a professional", "document alone, replacing", "replacement"])
+@pytest.mark.parametrize("opened", [True, False])
+def test_the_events_own_labels_decide_on_what_the_record_does_not_have(name: str, opened: bool) -> None:
+    facts = EVENTS[name]
+    for label, shown in {
+        "N": {PATIENT: (True, True), REPRESENTATIVE: (True, True)},
+        "INVISIBLE_PATIENT": {PATIENT: (False, True), REPRESENTATIVE: (False, True)},
+        "INVISIBLE_REPRESENTANTS_LEGAUX": {PATIENT: (True, True), REPRESENTATIVE: (False, False)},
+    }.items():
+        document = replace(DOCUMENT, labels=(Coding("urn:x", label),))
+        changed = (
+            replace(facts, data=document)
+            if facts.data == DOCUMENT
+            else replace(facts, others=(document, *facts.others[1:]))
+        )
+        for kind, (now, later) in shown.items():
+            assert gone(kind, changed, opened=opened) is now, (label, kind)
+            assert gone(kind, changed, after=TWO_MONTHS, opened=opened) is later, (label, kind)
+
+
+UNKNOWN_SET = replace(EVENTS["read of a set"], data=Entity(f"List/{RECORD}.{HIDDEN_SET}"))
+REFUSED = replace(UNKNOWN_SET, outcome=Outcome.REFUSED, reason="denied.no-grant")
+
+
+@pytest.mark.parametrize("facts", [UNKNOWN_SET, REFUSED])
+def test_of_an_earlier_record_what_tells_no_labels_could_have_any(facts: EventFacts) -> None:
+    assert not gone(PATIENT, facts)
+    assert gone(PATIENT, facts, after=TWO_MONTHS)
+    assert not gone(REPRESENTATIVE, facts, after=TWO_MONTHS)
+
+
+def test_of_the_present_record_only_what_was_done_can_be_about_something() -> None:
+    """What was refused there was about nothing: the record never had it."""
+    for kind in HOLDERS:
+        assert gone(kind, REFUSED, opened=True)
+        assert not gone(kind, UNKNOWN_SET, opened=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "names"),
+    [
+        ("DocumentReference", "identifier=x", True),
+        ("DocumentReference/_search", "_id=x", True),
+        ("DocumentReference", "relatesTo=x", True),
+        ("List", "identifier=x|y", True),
+        ("AuditEvent", "entity.identifier=x", True),
+        ("DocumentReference", "type=x", False),
+        ("List", "sourceId=x", False),
+        ("Patient", "identifier=x", False),
+        ("AuditEvent", "_id=x", False),
+    ],
+)
+def test_a_search_of_an_earlier_record_names_a_document_or_does_not(path: str, asked: str, names: bool) -> None:
+    search = EVENTS["search of documents"]
+    facts = replace(search, request=Request("GET", f"/fhir/{path}?patient=Patient/{RECORD}&{asked}"))
+    assert gone(REPRESENTATIVE, facts) is not names
+    assert gone(REPRESENTATIVE, facts, opened=True), "of the present one, it found nothing that is hidden"
+
+
+def test_what_is_no_document_is_shown_of_an_earlier_record_too() -> None:
+    others = ("consent created", "search of consents", "read of the patient", "token for a professional")
+    assert all(gone(kind, EVENTS[name]) for kind in HOLDERS for name in others)
+
+
+@pytest.mark.parametrize(
+    ("kind", "user"),
+    [
+        (PATIENT, User(Identifier("", space.RECORD), reference=f"Patient/{space.RECORD}")),
+        (REPRESENTATIVE, User(Identifier("", PARENT))),
+    ],
+)
+def test_what_readers_did_themselves_they_are_shown(kind: ActorKind, user: User) -> None:
+    own = replace(REFUSED, user=user)
+    assert gone(kind, own)
+    assert sight_of(kind, [a_set()])(made_of(own))
+    assert not sight_of(kind, [a_set()])(made_of(REFUSED))
+    (other,) = {*HOLDERS} - {kind}
+    assert not gone(other, own)
