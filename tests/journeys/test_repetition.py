@@ -394,7 +394,7 @@ NOT_THERE: list[Any] = [
     ),
     pytest.param(
         lambda w, p, o: w.publish(p, hospital_document(p), actor="hospital-physician")[0],
-        "denied.not-author",
+        "denied.unseen.not-author",
         id="written by another structure",
     ),
 ]

@@ -15,10 +15,12 @@ from sceau_schemas.systems import IDNAT_PS
 
 POLICY: Final = "urn:sceau:policy:"
 REVIEWED: Final = "Communication/"
+OF_DOCUMENTS: Final = ("DocumentReference/", "List/", "Binary/", "Bundle/")
+"""What references to documents, and to submission sets and folders of them, begin with."""
+
 SECRET_MODE: Final = "connexion_secrete"  # noqa: S105 - a mode of access
 
 _SUCCESS: Final = "0"
-_READS: Final = ("DocumentReference/", "List/", "Binary/", "Bundle/")
 _READING: Final = frozenset({"ITI-66", "ITI-67", "ITI-68"})
 _FEEDING: Final = frozenset({"ITI-65", "ITI-105"})
 _EMERGENCIES: Final = frozenset({"bris_de_glace", "centre_15"})
@@ -75,7 +77,7 @@ def access_of(event: AuditEvent) -> Access | None:
     subtypes = {one.code for one in event.subtype}
     feeds = bool(subtypes & _FEEDING)
     named = [entity.what.reference or "" for entity in event.entity if entity.what]
-    reads = bool(subtypes & _READING) or ("read" in subtypes and any(name.startswith(_READS) for name in named))
+    reads = bool(subtypes & _READING) or ("read" in subtypes and any(name.startswith(OF_DOCUMENTS) for name in named))
     if not (feeds or reads):
         return None
     mode = _policy(event, "mode", _EMERGENCIES)

@@ -111,6 +111,7 @@ class Amender:
 
     def _attempt(self, call: Call, patch: Patch, query: Query | None, events: _Events) -> _Amended:
         target = self._target(call, patch, query)
+        call.acts_for(document_facts(target.row).author_structures)
         sight = self._sight(call, target.loaded.dossier, target.facts, readable=target.readable)
         _check_version(call, target, sight.seen(target.row).now.version)
         labels = self._labels(target, patch)

@@ -1,4 +1,4 @@
-"""The record that a request names, read off the request alone.
+"""What a request names, its record and what of it, read off the request alone.
 
 Who is refused before any record is looked at leaves an event there all the same, and its holder reads of the attempt.
 No store is asked, and a record that nobody opened is named in the same way: the caller learns nothing.
@@ -10,10 +10,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Final
 
-from sceau.fhir.search.text import local_reference
+from sceau.audit.facts import Entity
+from sceau.audit.ids import check_event_id
+from sceau.fhir.search.text import local_reference, split_unescaped, unescape
 from sceau.http.message import FORM, Request
+from sceau.http.targets import entities_asked
 from sceau.records.ids import decode_id, record_id
+from sceau_schemas.dossier import StoredIdentifier
 
+_BASE: Final = "/fhir/"
 _PATIENTS: Final = "/fhir/Patient"
 _BY_PATIENT: Final = frozenset({"patient", "patient.identifier", "patient:identifier"})
 _BY_INS: Final = frozenset({"identifier"})
@@ -47,6 +52,32 @@ class NamedRecord:
         if bar:
             return record_id(self._pseudonym_key, system, number) if system and number else None
         return checked_record(local_reference(value, "Patient", self._base_urls).removeprefix("Patient/"))
+
+
+def entities_named(request: Request, record_id: str | None) -> tuple[Entity, ...]:
+    """What of a record a request is about: the resource that its path names, or the documents that its condition does.
+
+    As they were asked for, there or not: the event of a refusal then says the same of what is hidden and of nothing.
+    """
+    own_id = request.path_parameters.get("resource_id")
+    if own_id is not None:
+        kind = request.path.removeprefix(_BASE).partition("/")[0]
+        if kind == "AuditEvent":
+            with suppress(ValueError):
+                return (Entity(f"AuditEvent/{check_event_id(own_id)}"),)
+            return ()
+        return entities_asked((own_id,), record_id, kind=kind)
+    if request.method != "PATCH":
+        return ()  # a search is kept as it came
+    return entities_asked(_identifiers(request), record_id)
+
+
+def _identifiers(request: Request) -> Iterator[StoredIdentifier]:
+    for name, value in _parameters(request):
+        for token in split_unescaped(value, ",") if name == "identifier" else ():
+            with suppress(ValueError):
+                system, *rest = (unescape(part) for part in split_unescaped(token, "|"))
+                yield StoredIdentifier(system=system if rest else "", value=rest[0] if rest else system)
 
 
 def checked_record(record: str) -> str | None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sceau.access.acts import may_ask
+from sceau.access.acts import RULES, may_ask
 from sceau.access.decide import Decision
 from sceau.access.matrix import Rules
-from sceau.access.model import Act, Actor, ActorKind, DocumentFacts, Mode, RecordFacts, Verdict
+from sceau.access.model import (
+    Act,
+    Actor,
+    ActorKind,
+    DocumentFacts,
+    Identifier as ActingStructure,
+    Mode,
+    Reason,
+    RecordFacts,
+    Verdict,
+)
 from sceau.audit.facts import (
     AuditAct,
     Client,
@@ -26,7 +36,7 @@ from sceau.audit.facts import (
 from sceau.audit.shapes import GUARDIAN
 from sceau.fhir.search.paging import PageCaller
 from sceau.http.message import FORM, Request
-from sceau.http.refusals import Refused, refused
+from sceau.http.refusals import Refused, not_found, refused, unseen
 
 _ACT_REASON = "http://terminology.hl7.org/CodeSystem/v3-ActReason"
 _PROFESSIONS = "urn:oid:1.2.250.1.213.1.1.5.5"
@@ -48,7 +58,8 @@ class Call:
 
     `append` writes an event and returns its id once that is confirmed; it raises JournalUnavailable. `rules`: those in
     force when the request came. `evidence` gives what shows later who sent it: it is sealed with the event of a
-    submission. `purpose`: of the act, where it is not that of all the caller's acts.
+    submission. `purpose`: of the act, where it is not that of all the caller's acts. `structure`: for which of the
+    client's the act is (`acts_for`). `concerns`: what a refusal is about, where the address alone does not say it.
     """
 
     request: Request
@@ -63,6 +74,8 @@ class Call:
     dossier_version: int = 0
     matrix: str | None = None
     purpose: Coding | None = None
+    structure: ActingStructure | None = None
+    concerns: tuple[Entity, ...] = ()
     events: list[str] = field(default_factory=list)
 
     @property
@@ -74,6 +87,11 @@ class Call:
         """Say what is being asked, so that a refusal or a failure from here on is traced as that act."""
         self.audit_act = audit_act
         self.record_id = record_id or self.actor.record_id
+
+    def acts_for(self, authors: Iterable[ActingStructure]) -> None:
+        """Say who authored what is being done: of a client of several structures, the trace names one of these."""
+        found = set(authors)
+        self.structure = next((one for one in self.actor.structures if one in found), None)
 
     def require_ask(self, act: Act) -> None:
         """Refuse at once what scope or kind of caller rules out. Raises Refused."""
@@ -98,6 +116,13 @@ class Call:
         self.matrix = decision.matrix or self.matrix
         return decision
 
+    def unseen(self, denied: Reason, record: RecordFacts, document: DocumentFacts) -> Refused:
+        """The refusal of a caller who may not know of a document: what is not there. The trace says why, but not to a
+        caller who reads these traces and is shown none of that document's."""
+        own_reader = self.actor.kind in RULES[Act.READ_TRACES].kinds
+        hidden = own_reader and not self.decide(Act.READ_TRACES, record, document).allowed
+        return not_found() if hidden else unseen(denied)
+
     def trace(
         self,
         *,
@@ -114,7 +139,7 @@ class Call:
             outcome=outcome,
             reason=reason,
             user=_user(self.actor),
-            structure=_structure(self.actor),
+            structure=_structure(self.actor, self.structure),
             token_id=self.actor.token_id,
             purpose=self.purpose or _PURPOSES[self.actor.kind],
             policies=self._policies(),
@@ -141,10 +166,6 @@ class Call:
             policies.append(f"{_POLICY}mode:connexion_secrete")
         return tuple(policies)
 
-    def trace_refusal(self, refusal: Refused) -> str:
-        """Write the event of a denial."""
-        return self.trace(outcome=Outcome.REFUSED, reason=refusal.reason)
-
 
 def _user(actor: Actor) -> User | None:
     if actor.kind is ActorKind.PROFESSIONAL and actor.professional:
@@ -158,11 +179,12 @@ def _user(actor: Actor) -> User | None:
     return None
 
 
-def _structure(actor: Actor) -> Structure | None:
-    # Of a client that works for several, the first.
+def _structure(actor: Actor, acting: ActingStructure | None) -> Structure | None:
+    # Of a client that works for several, the first, where what is done does not say for which.
     if not actor.structures:
         return None
-    return Structure(Identifier(actor.structures[0].system, actor.structures[0].value), actor.structure_display)
+    own = acting or actor.structures[0]
+    return Structure(Identifier(own.system, own.value), actor.structure_display)
 
 
 def _traced(request: Request) -> TracedRequest:

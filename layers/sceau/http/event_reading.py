@@ -18,8 +18,7 @@ from sceau.http.building import Built
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log
 from sceau.http.refusals import not_found
-from sceau.http.seeing import hidden_entries, hidden_sets
-from sceau.http.trace_sight import TraceSight
+from sceau.http.trace_sight import SeenRecord, TraceSight
 from sceau.keys.ports import KeyName
 from sceau.objects.ports import ObjectStore
 from sceau.records.dossier import Dossier
@@ -106,11 +105,8 @@ class TraceReader:
 
     def sight(self, call: Call, dossier: Dossier | None, facts: RecordFacts) -> TraceSight:
         """Which events the caller is shown. Raises JournalUnavailable, also while it is asked."""
-        named = partial(self._named, facts.record_id)
-        if dossier is None:
-            return TraceSight(call.actor, (), named)
-        hidden = hidden_entries(call, Act.READ_TRACES, facts, dossier.entries)
-        return TraceSight(call.actor, [*hidden, *hidden_sets(hidden, dossier.sets)], named)
+        seen = SeenRecord.of(call.decision(Act.READ_TRACES, facts), dossier)
+        return TraceSight(call.actor, seen, partial(self._named, facts.record_id))
 
     def _named(self, record: str, event_id: str) -> AuditEvent | None:
         try:

@@ -30,9 +30,9 @@ from sceau.http.log import LogEvent, log
 from sceau.http.message import FHIR_JSON, Answer, Request
 from sceau.http.negotiation import accepts, asked_format, require_json_answer
 from sceau.http.periods import require_bounded
-from sceau.http.refusals import refused
+from sceau.http.refusals import as_answered, refused
 from sceau.http.runtime import THREADS
-from sceau.http.trace_bundle import Shown, searchset
+from sceau.http.trace_bundle import REPEATED, Shown, searchset
 from sceau.http.trace_query import TraceLinks, TraceQuery, parse
 from sceau.http.trace_table import MEDIA_TYPE, table
 from sceau_schemas.audit import AuditEvent, matches
@@ -43,6 +43,8 @@ MOST_OPENED: Final = 2000
 LONGEST: Final = timedelta(seconds=10)
 """How long a page is gathered: the function's time is 28 s, and what has begun to be read is read to its end."""
 
+_OF_ENTRIES: Final = "DocumentReference/"
+_PATCH: Final = "patch"
 _CSV: Final = "text/csv"
 _AGENT: Final = "agent.identifier"
 _PROVIDER: Final = ("http://terminology.hl7.org/CodeSystem/v3-RoleClass", "PROV")
@@ -112,7 +114,8 @@ class Extraction:
             event: JournalEvent = self._reader.read(record_id, event_id)
         except (EventDamaged, EventLocked, EventAbsent):
             return None
-        return Shown(_without_labels(event), AuditEvent.model_validate_json(event.data), None)
+        told = _as_answered(event)
+        return Shown(told, AuditEvent.model_validate_json(told.data), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +137,23 @@ class _Found:
     following: str | None = None
 
 
-def _without_labels(event: JournalEvent) -> JournalEvent:
-    """The event without the labels of the documents that it is about: the officer may not know what masks they have.
+def _as_answered(event: JournalEvent) -> JournalEvent:
+    """The event with no more of the documents that it is about than the structure's own were answered.
 
-    A document that replaces a masked one takes the mask over, and its publisher is not told (`replacing`).
+    What masks they have, the officer may not know: a document that replaces a masked one takes the mask over, and its
+    publisher is not told (`replacing`). Nor why one was answered like what is not there, nor, of a change by who may
+    not read, what others changed before: its version, and that nothing was left to do (`amending`).
     """
     told = read_stored(event.data)
     for entity in told.get("entity", ()):
         entity.pop("securityLabel", None)
+        reference = entity.get("what", {}).get("reference", "")
+        if reference.startswith(_OF_ENTRIES):
+            entity["what"]["reference"] = reference.partition("/_history/")[0]
+    if "outcomeDesc" in told:
+        told["outcomeDesc"] = as_answered(told["outcomeDesc"])
+        if told["outcomeDesc"] == REPEATED and _PATCH in (one.get("code") for one in told.get("subtype", ())):
+            del told["outcomeDesc"]
     return replace(event, data=write_json(told))
 
 

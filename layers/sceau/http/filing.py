@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sceau.access.facts import document_facts, record_facts
-from sceau.access.model import Act, Reason
+from sceau.access.model import Act, DocumentFacts, Reason
 from sceau.fhir.folders import Member, NewFolder
 from sceau.fhir.outcome import unprocessable
 from sceau.fhir.parse import Json, read_stored, write_json
@@ -18,7 +18,7 @@ from sceau.fhir.references import Target
 from sceau.fhir.submission import Submission
 from sceau.http.call import Call
 from sceau.http.commit import conflict
-from sceau.http.refusals import not_found
+from sceau.http.refusals import not_found, unseen
 from sceau.http.targets import entry_meant
 from sceau.records.dossier import Dossier
 from sceau_schemas.dossier import FolderVersion, SetFolder, SetRow
@@ -84,8 +84,8 @@ def _filable(call: Call, dossier: Dossier, target: Target) -> str:
     if entry_id is None or entry_id not in dossier.entries:
         raise not_found()
     reason = _denied(call, dossier, entry_id)
-    if reason is not None:
-        raise not_found(reason.value)  # what the caller did not author it may not even know of
+    if reason is not None:  # what the caller did not author it may not even know of
+        raise call.unseen(reason, record_facts(dossier.record_id, dossier.head), _facts(dossier, entry_id))
     return entry_id
 
 
@@ -94,11 +94,15 @@ def _denied(call: Call, dossier: Dossier, entry_id: str) -> Reason | None:
 
     Who may replace an entry may file it: both are for its author, as long as it is not deleted.
     """
+    verdict = call.decide(Act.REPLACE, record_facts(dossier.record_id, dossier.head), _facts(dossier, entry_id))
+    return None if verdict.allowed else verdict.reason
+
+
+def _facts(dossier: Dossier, entry_id: str) -> DocumentFacts:
     row = dossier.entries.row(entry_id)
     if row is None:
         raise AssertionError("an entry of a folder is not in its record")
-    verdict = call.decide(Act.REPLACE, record_facts(dossier.record_id, dossier.head), document_facts(row))
-    return None if verdict.allowed else verdict.reason
+    return document_facts(row)
 
 
 def _own_folder(call: Call, dossier: Dossier, target: str) -> SetRow:
@@ -109,7 +113,7 @@ def _own_folder(call: Call, dossier: Dossier, target: str) -> SetRow:
         raise not_found()
     denied = {_denied(call, dossier, entry_id) for entry_id in row.entries} - {None, Reason.DENIED_DELETED}
     if denied:
-        raise not_found(Reason.DENIED_NOT_AUTHOR.value)
+        raise unseen(Reason.DENIED_NOT_AUTHOR)
     return row
 
 

@@ -27,7 +27,7 @@ from sceau.http.refusals import not_found
 from sceau.http.repetition import find_repeated
 from sceau.http.replacing import Successor, superseded
 from sceau.http.sight import is_replaced_before
-from sceau.http.targets import entry_meant
+from sceau.http.targets import entities_asked, entry_meant
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
 from sceau.records.repository import Loaded, Records
@@ -100,6 +100,8 @@ class _Attempt:
         self._record_id = call.record_id or ""
         self._sealed: tuple[_Sealed, ...] = ()
         self._event: tuple[str, tuple[str, ...], tuple[tuple[StoredCoding, ...], ...]] | None = None
+        call.concerns = self._asked()
+        call.acts_for(one for document in submission.documents for one in identifiers(document.author_structures))
 
     def run(self) -> Published:
         """Load, decide, trace, upload, commit. Raises CommitLost when another commit came first."""
@@ -172,7 +174,7 @@ class _Attempt:
             verdict = self._call.decide(Act.REPLACE, facts, document_facts(row))
             if not verdict.allowed:
                 # What the caller did not author it may not even know of.
-                raise not_found(verdict.reason.value)
+                raise self._call.unseen(verdict.reason, facts, document_facts(row))
             if is_replaced_before(self._call, dossier, facts, row):
                 raise conflict("the document to be replaced is superseded already")
             rows.append(row)
@@ -211,6 +213,20 @@ class _Attempt:
         """
         if self._event is not None and self._event[1:] == (superseded, labels) and not repeated:
             return self._event[0]
+        replaced = tuple(
+            Entity(reference=f"DocumentReference/{document_id(self._record_id, entry_id)}", superseded=True)
+            for entry_id in superseded
+        )
+        data, *others = self._entities(set_id, entry_ids, labels)
+        others += [*self._traced_folders(folders), *replaced]
+        event = self._call.trace(data=data, others=tuple(others), reason="repeated" if repeated else None)
+        self._event = (event, superseded, labels)
+        return event
+
+    def _entities(
+        self, set_id: str, entry_ids: tuple[str, ...], labels: tuple[tuple[StoredCoding, ...], ...]
+    ) -> tuple[Entity, ...]:
+        """What is published, the submission set first where there is one."""
         documents = tuple(
             Entity(
                 reference=f"DocumentReference/{document_id(self._record_id, entry_id)}",
@@ -220,18 +236,22 @@ class _Attempt:
             )
             for entry_id, document, own in zip(entry_ids, self._submission.documents, labels, strict=True)
         )
-        replaced = tuple(
-            Entity(reference=f"DocumentReference/{document_id(self._record_id, entry_id)}", superseded=True)
-            for entry_id in superseded
-        )
         if self._submission.is_simplified:
-            event = self._call.trace(data=documents[0], others=replaced, reason="repeated" if repeated else None)
-        else:
-            own_set = Entity(reference=f"List/{document_id(self._record_id, set_id)}")
-            others = documents + self._traced_folders(folders) + replaced
-            event = self._call.trace(data=own_set, others=others, reason="repeated" if repeated else None)
-        self._event = (event, superseded, labels)
-        return event
+            return documents
+        return (Entity(reference=f"List/{document_id(self._record_id, set_id)}"), *documents)
+
+    def _asked(self) -> tuple[Entity, ...]:
+        """What a refusal is about: what would have been published, and what the request points at, as it does."""
+        submission = self._submission
+        pointed = [target for document in submission.documents for target in document.replaces]
+        pointed += submission.patches
+        pointed += [one for folder in submission.folders for one in folder.members if not isinstance(one, int)]
+        folders = [folder.target for folder in submission.folders if folder.target is not None]
+        return (
+            *self._entities(self._set_id, self._entry_ids, tuple(one.labels for one in submission.documents)),
+            *entities_asked(pointed, self._record_id),
+            *entities_asked(folders, self._record_id, kind="List"),
+        )
 
     def _traced_folders(self, folders: tuple[SetFolder, ...]) -> tuple[Entity, ...]:
         return tuple(

@@ -73,7 +73,7 @@ class RecordReader:
             raise not_found()
         verdict = call.decide(act, facts, document_facts(row))
         if not verdict.allowed:
-            raise not_found(verdict.reason.value)
+            raise call.unseen(verdict.reason, facts, document_facts(row))
         return dossier, facts, row
 
     def query(self, call: Call, resource: str, *, of_token: bool = False) -> Query:

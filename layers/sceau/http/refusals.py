@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sceau.access.model import Reason, Verdict
 from sceau.fhir.outcome import Problem
 
 UNKNOWN = "denied.unknown"
 """Reason that traces give for an id which the token's record does not have."""
+
+_UNSEEN: Final = "denied.unseen."
+"""What begins the reason of a 404 that is elsewhere the reason of a 403, and told: who reads it knows which it was."""
 
 _TEXTS: dict[Reason, str] = {
     Reason.DENIED_SCOPE: "the token's scope does not cover this",
@@ -42,6 +47,11 @@ _TOLD_AS = {
     Reason.DENIED_SUSPENDED: Reason.DENIED_NO_RECORD,
 }
 """Absent and closed read alike, text and rule: whether there was a record once is the patient's affair."""
+
+_CONCEALED: Final = frozenset(
+    reason for reason in Reason if reason.value.startswith("denied.") and _TOLD_AS.get(reason, reason) not in _TEXTS
+)
+"""Reasons without a text: to tell one is to tell that a document is there, and what about it."""
 
 _LABELS = "DocumentReference.securityLabel"
 _UNPROCESSABLE = frozenset(
@@ -84,3 +94,16 @@ def refused(verdict: Verdict) -> Refused:
 def not_found(reason: str = UNKNOWN) -> Refused:
     """Unknown, not visible to the caller, or of another record: one answer for all three. `reason` is for the trace."""
     return Refused(404, reason, Problem("not-found", "there is no such resource in this record"))
+
+
+def unseen(reason: Reason) -> Refused:
+    """A denial on a document that the caller may not even know of: the answer for what is not there."""
+    value = reason.value
+    return not_found(value if reason in _CONCEALED else _UNSEEN + value.removeprefix("denied."))
+
+
+def as_answered(reason: str) -> str:
+    """The reason of a trace as the refused caller, and whoever answers for that caller, may read it: as it was told."""
+    if reason in _CONCEALED or reason.startswith(_UNSEEN):
+        return UNKNOWN
+    return next((told.value for denied, told in _TOLD_AS.items() if denied.value == reason), reason)

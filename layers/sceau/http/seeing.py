@@ -29,9 +29,9 @@ def seen_entries(
     return entries.columns.holding(FACTS, allowed, range(len(entries)) if among is None else among)
 
 
-def hidden_entries(call: Call, act: Act, record: RecordFacts, entries: PackedTable[EntryRow]) -> list[EntryRow]:
+def hidden_entries(decision: Decision, entries: PackedTable[EntryRow]) -> list[EntryRow]:
     """The entries that the caller may not see. Raises RecordDamaged."""
-    hidden = set(range(len(entries))).difference(visible_entries(call, act, record, entries))
+    hidden = set(range(len(entries))).difference(seen_entries(decision, entries))
     return entries.rows_at(sorted(hidden))
 
 

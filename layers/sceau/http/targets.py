@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Iterable
 
+from sceau.audit.facts import INS_SYSTEMS, Entity, Identifier
 from sceau.fhir.references import Target
 from sceau.records.dossier import Dossier
-from sceau.records.ids import encode_id, split_document_id
+from sceau.records.ids import entry_of_uuid, split_document_id
 from sceau_schemas.dossier import StoredIdentifier
 
 
@@ -16,15 +17,26 @@ def entry_meant(dossier: Dossier, target: Target) -> str | None:
     Whether the record has an entry (or set) of that id, and whether its reader may know, is for the caller to see.
     """
     if isinstance(target, StoredIdentifier):
-        return dossier.find(target) or _entry_of_uuid(target.value)
+        return dossier.find(target) or entry_of_uuid(target.value)
     pair = split_document_id(target)
     return pair[1] if pair and pair[0] == dossier.record_id else None
 
 
-def _entry_of_uuid(text: str) -> str | None:
-    if not text.startswith("urn:uuid:"):
+def entities_asked(
+    targets: Iterable[Target], record_id: str | None, *, kind: str = "DocumentReference"
+) -> tuple[Entity, ...]:
+    """What targets point at, as the event of a refusal names it: as it was asked for, there or not.
+
+    Nothing of another record: whose that is, this one's events do not tell. No INS.
+    """
+    found = (_entity(target, record_id, kind) for target in targets)
+    return tuple(one for one in found if one is not None)
+
+
+def _entity(target: Target, record_id: str | None, kind: str) -> Entity | None:
+    if isinstance(target, str):
+        pair = split_document_id(target)
+        return Entity(f"{kind}/{target}", amended=True) if pair and pair[0] == record_id else None
+    if not target.value or target.system.startswith(INS_SYSTEMS):
         return None
-    try:
-        return encode_id(uuid.UUID(text).bytes)
-    except ValueError:
-        return None
+    return Entity(identifier=Identifier(target.system, target.value), amended=True)

@@ -19,7 +19,8 @@ INCLUSION: Final = "urn:sceau:fhir:event-inclusion"
 without it is not sealed yet: it will be, within a minute or so."""
 
 _WRITES = frozenset({"C", "U"})
-_REPEATED = "repeated"
+REPEATED: Final = "repeated"
+"""Reason of a success that found everything done already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +76,4 @@ def _entry(shown: Shown, origin: str, completed: Container[str] | None) -> bytes
 
 def _announced(event: AuditEvent) -> bool:
     """Whether the event says that a version of the record was about to be made."""
-    return event.action in _WRITES and event.outcome == "0" and event.outcome_desc != _REPEATED
+    return event.action in _WRITES and event.outcome == "0" and event.outcome_desc != REPEATED

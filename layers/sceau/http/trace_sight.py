@@ -4,28 +4,39 @@ An event about a document that the reader can't see is not shown at all: its byt
 can be taken out of it. It is shown once the document may be. The event of a submission with several documents waits for
 the last of them. A submission set or folder whose documents are all hidden is hidden with them, and an event that names
 a hidden event, with that one.
+
+The present record does not hold all that events name: an attempt was not committed, an earlier record was deleted. Of
+such a document the event's own labels decide; where it tells none, it counts as having those that hide the most.
+
+What readers did themselves they are shown: they know that they did it, and it must not tell them more than its answer.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
-from itertools import chain
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
-from urllib.parse import parse_qsl
 
-from sceau.access.labels import keeps_secret_sessions
-from sceau.access.model import Actor
-from sceau.audit.accesses import is_secret
-from sceau.audit.ids import check_event_id
-from sceau.fhir.search.text import split_unescaped, unescape
-from sceau.records.ids import entry_uuid, split_document_id
-from sceau_schemas.audit import AuditEvent
+from sceau.access.decide import Decision
+from sceau.access.facts import instant_of
+from sceau.access.labels import VISIBILITY, keeps_secret_sessions
+from sceau.access.model import Actor, ActorKind, DocumentFacts
+from sceau.audit.facts import Outcome
+from sceau.http.seeing import hidden_entries, hidden_sets
+from sceau.http.trace_naming import (
+    events_named,
+    is_of_a_secret_session,
+    name_of,
+    names_in,
+    names_of_row,
+    names_without_labels,
+    tells_labels,
+)
+from sceau.records.dossier import Dossier
+from sceau_schemas.audit import AuditEvent, Entity
 from sceau_schemas.dossier import EntryRow, SetRow
 
-_SECRET_REQUEST: Final = ("connexion_secrete", "true")
 _DEEPEST: Final = 8
 """How far an event is followed that names one that names one."""
 
@@ -33,21 +44,46 @@ _MOST_NAMED: Final = 400
 """Named events that one request reads at most."""
 
 
+@dataclass(frozen=True, slots=True)
+class SeenRecord:
+    """What the reader of a record's traces may know of what it holds.
+
+    `decision`: of READ_TRACES. `hidden`: the entries, sets and folders that the reader can't see. `holds`: whether the
+    record has one of an id. `opened`: since when it is there; None: nobody opened one, or it was deleted.
+    """
+
+    decision: Decision
+    hidden: Collection[EntryRow | SetRow] = ()
+    holds: Callable[[str], bool] = lambda _: False
+    opened: datetime | None = None
+
+    @classmethod
+    def of(cls, decision: Decision, dossier: Dossier | None) -> SeenRecord:
+        """By the record's dossier. Raises RecordDamaged."""
+        if dossier is None:
+            return cls(decision)
+        entries, sets = dossier.entries, dossier.sets
+        hidden = hidden_entries(decision, entries)
+        return cls(
+            decision,
+            [*hidden, *hidden_sets(hidden, sets)],
+            lambda name: name in entries or name in sets,
+            instant_of(dossier.head.opened),
+        )
+
+
 class TraceSight:
     """What `actor` may see of a record's events. For one request.
 
-    `hidden`: the entries, sets and folders that it can't see. `event(id)` reads an event of the record; None: it can't
-    be read.
+    `event(id)` reads an event of the record; None: it can't be read.
     """
 
     def __init__(
-        self,
-        actor: Actor,
-        hidden: Collection[EntryRow | SetRow],
-        event: Callable[[str], AuditEvent | None] = lambda _: None,
+        self, actor: Actor, record: SeenRecord, event: Callable[[str], AuditEvent | None] = lambda _: None
     ) -> None:
-        self._hidden = frozenset(row.id for row in hidden)
-        self._named = frozenset(name for row in hidden for name in _names(row))
+        self._actor = actor
+        self._record = record
+        self._hidden = frozenset(name for row in record.hidden for name in names_of_row(row))
         self._keeps_secrets = keeps_secret_sessions(actor.kind)
         self._event = event
         self._shown_named: dict[str, bool] = {}
@@ -57,14 +93,22 @@ class TraceSight:
         return self._shows(event, _DEEPEST)
 
     def _shows(self, event: AuditEvent, depth: int) -> bool:
+        if self._is_own(event):
+            return True
         # Of the callers that read events, only a minor is shown what another reader, the representative, is not.
         if self._keeps_secrets and (
-            _is_secret(event) or not all(self._may_name(one, depth) for one in _events_named(event))
+            is_of_a_secret_session(event) or not all(self._may_name(one, depth) for one in events_named(event))
         ):
             return False
-        return not any(self._tells(entity.what.reference if entity.what else None) for entity in event.entity) and not (
-            self._named and any(self._asks_for(value) for value in _values_asked(event))
-        )
+        return not self._tells(event)
+
+    def _is_own(self, event: AuditEvent) -> bool:
+        """Whether the reader is who did it."""
+        users = [agent.who for agent in event.agent if agent.requestor and agent.who]
+        if self._actor.kind is ActorKind.PATIENT:
+            return any(who.reference == f"Patient/{self._actor.record_id}" for who in users)
+        own = (who.identifier for who in users if who.identifier and not who.identifier.system)
+        return any(one.value == self._actor.subject for one in own)
 
     def _may_name(self, event_id: str, depth: int) -> bool:
         """Whether a named event is shown. What would take too much reading to know, is not."""
@@ -75,64 +119,29 @@ class TraceSight:
             self._shown_named[event_id] = named is None or self._shows(named, depth - 1)
         return self._shown_named[event_id]
 
-    def _tells(self, reference: str | None) -> bool:
-        """Whether a reference is to something hidden (a document's entry, its bytes, a set, a folder)."""
-        pair = split_document_id((reference or "").partition("/")[2].partition("/")[0])
-        return pair is not None and pair[1] in self._hidden
+    def _tells(self, event: AuditEvent) -> bool:
+        """Whether an event tells of something hidden (an entry, its bytes, a set, a folder), or of what could be."""
+        if self._hidden and not self._hidden.isdisjoint(names_in(event)):
+            return True
+        documents = [entity for entity in event.entity if tells_labels(entity)]
+        if not all(self._may_be_known(one, event.recorded) for one in documents):
+            return True
+        done = event.outcome == Outcome.SUCCESS
+        if done and documents:
+            return False  # what else it names holds these documents, or has handed its masks on to them
+        of_earlier = self._record.opened is None or event.recorded < self._record.opened
+        if not (done or of_earlier):
+            return False  # the record does not have what was asked for, and never had
+        gone = any(not self._record.holds(one) for one in names_without_labels(event, asked=of_earlier))
+        return gone and not self._shows_labelled(VISIBILITY, event.recorded)
 
-    def _asks_for(self, value: str) -> bool:
-        """Whether a search named something hidden: by identifier, entryUUID, or id."""
-        for token in _tokens(value):
-            name = token.rpartition("/")[2]
-            pair = split_document_id(name)
-            if name in self._named or (pair is not None and pair[1] in self._hidden):
-                return True
-        return False
+    def _may_be_known(self, document: Entity, at: datetime) -> bool:
+        """Whether a document may that an event tells the labels of: of one that is there, its row has decided."""
+        shown = self._shows_labelled(frozenset(label.code for label in document.security_label), at)
+        reference = document.what.reference if document.what else None
+        return shown or (reference is not None and self._record.holds(name_of(reference.partition("/_history/")[0])))
 
-
-def _tokens(value: str) -> Iterator[str]:
-    """What a parameter's value may name: read with FHIR's escapes, and as it stands where they are none."""
-    yield from (one.rpartition("|")[2] for one in value.split(","))
-    for one in split_unescaped(value, ","):
-        with suppress(ValueError):
-            yield unescape(split_unescaped(one, "|")[-1])
-
-
-def _names(row: EntryRow | SetRow) -> Iterator[str]:
-    yield f"urn:uuid:{entry_uuid(row.id)}"
-    for identifier in row.identifiers:
-        yield identifier.value.rpartition("/")[2]
-
-
-def _events_named(event: AuditEvent) -> Iterator[str]:
-    """The events that an event names: read, reviewed, or searched for by id."""
-    references = (entity.what.reference or "" for entity in event.entity if entity.what)
-    asked = (token for value in _values_asked(event) for token in _tokens(value))
-    for text in chain(references, asked):
-        with suppress(ValueError):
-            yield check_event_id(text.rpartition("/")[2].rpartition(".")[2])
-
-
-def _is_secret(event: AuditEvent) -> bool:
-    """Whether it was done in a connexion secrète, or a token for one was asked for."""
-    return is_secret(event) or any(_SECRET_REQUEST in _pairs(text) for text in _requests(event))
-
-
-def _values_asked(event: AuditEvent) -> Iterator[str]:
-    for text in _requests(event):
-        yield from (value for _, value in _pairs(text))
-
-
-def _pairs(text: str) -> list[tuple[str, str]]:
-    """The parameters of a kept request: of its query string, and of its form, below an empty line."""
-    first, _, form = text.partition("\n\n")
-    return parse_qsl(first.partition("?")[2], keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
-
-
-def _requests(event: AuditEvent) -> Iterator[str]:
-    for entity in event.entity:
-        if entity.query is not None:
-            try:
-                yield base64.b64decode(entity.query).decode("utf-8", "replace")
-            except binascii.Error:
-                continue  # no request of ours: what it says, nobody can read
+    def _shows_labelled(self, labels: frozenset[str], at: datetime) -> bool:
+        """Whether the reader may know of a document with these labels, deposited when the event was recorded: at most
+        later than it was, so that nothing shows too soon."""
+        return self._record.decision.on(DocumentFacts("current", labels, type_code="", deposited=at)).allowed

@@ -19,6 +19,7 @@ from sceau.audit.errors import EventAbsent, EventDamaged, EventLocked, JournalUn
 from sceau.audit.facts import EventFacts, Outcome, Server
 from sceau.audit.log.errors import LogDamaged, LogUnavailable
 from sceau.fhir.outcome import FhirError, Problem, operation_outcome
+from sceau.http.attempts import entities_named
 from sceau.http.call import Call
 from sceau.http.log import LogEvent, log, place_of, reason_of
 from sceau.http.message import Answer, Request, json_answer
@@ -133,7 +134,8 @@ class Wrapper:
         if call is not None and not isinstance(error, JournalUnavailable):
             try:
                 call.record_id = call.record_id or self._named(request)
-                call.trace(outcome=outcome, reason=reason)
+                data, *others = call.concerns or entities_named(request, call.record_id) or (None,)
+                call.trace(outcome=outcome, reason=reason, data=data, others=tuple(others))
             except (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 cause = reason_of(unavailable)
                 log(LogEvent.UNAVAILABLE, request=request.request_id, error=type(unavailable).__name__, reason=cause)

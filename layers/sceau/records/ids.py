@@ -13,6 +13,7 @@ import uuid
 
 ID_PATTERN = "[a-z2-7]{26}"
 _ID = re.compile(ID_PATTERN)
+_UUID_PREFIX = "urn:uuid:"
 _PAIR = re.compile(f"({ID_PATTERN})\\.({ID_PATTERN})")
 
 # A dossier has an id per entry, and base64.b32encode and b32decode take several times as long for each.
@@ -63,3 +64,16 @@ def split_document_id(text: str) -> tuple[str, str] | None:
 def entry_uuid(entry: str) -> uuid.UUID:
     """Return the entryUUID: the entry-id's 128 bits as a UUID."""
     return uuid.UUID(bytes=decode_id(entry))
+
+
+def entry_of_uuid(text: str) -> str | None:
+    """Return the entry-id that an entryUUID names (`urn:uuid:…`, in capitals too, and without hyphens), or None.
+
+    Whoever looks for an entry, and whoever looks at what was looked for, must read the same spellings: those of here.
+    """
+    if not text.startswith(_UUID_PREFIX):
+        return None
+    try:
+        return encode_id(uuid.UUID(text).bytes)
+    except ValueError:
+        return None

@@ -25,13 +25,10 @@ from unit.http.published import (
     PATIENT,
     bundle,
     good,
-    hospital_document,
     laboratory_document,
-    locations,
     opened,
     search,
 )
-from unit.http.test_patching import PATCH, labelled
 
 Json = dict[str, Any]
 OWN = f"agent.identifier={HOSPITAL.system}|{HOSPITAL.value}"
@@ -98,23 +95,6 @@ def test_its_own_professionals_acts_are_found_on_whatever_record_and_no_others(
     subtypes = {coding["code"] for one in shown for coding in one["subtype"]}
     assert {"ITI-67", "ITI-71", "ITI-81"} <= subtypes, "reading, the token for it, and this very extraction"
     assert "ITI-65" not in subtypes, "the laboratory's"
-
-
-def test_what_masks_a_document_has_the_officer_is_not_told(process: Process, officer: Session) -> None:
-    """Not by the events of its own professionals' publications and changes either, which tell the patient."""
-    physician, patient = process.session("hospital-physician"), process.session("patient")
-    own_id, *_ = locations(physician.request("POST", "/fhir", bundle(902, hospital_document(2))), "DocumentReference")
-    good(patient.request("PATCH", f"/fhir/DocumentReference/{own_id}", labelled("MASQUE_PS"), PATCH))
-    replacing = bundle(903, hospital_document(3, replaces=own_id))
-    (event_id,) = good(physician.request("POST", "/fhir", replacing)).events
-    process.world.clock.advance(timedelta(seconds=1))
-    rests = everything(process)[event_id]
-    (shown,) = (one for one in found(ask(officer, OWN, SINCE, "_count=200")) if one["id"] == event_id)
-    assert "MASQUE_PS" in str(rests)
-    assert "MASQUE_PS" not in str(shown)
-    for entity in rests["entity"]:
-        entity.pop("securityLabel", None)
-    assert shown == rests, "and nothing else is left out"
 
 
 def test_one_professionals_acts_are_found(officer: Session) -> None:

@@ -265,6 +265,41 @@ def test_the_patients_traces_are_the_same(pair: tuple[Pair, dict[str, list[str]]
         assert sum(one[0]) > 5
 
 
+def test_the_patients_traces_of_what_they_ask_themselves_are_the_same(
+    pair: tuple[Pair, dict[str, list[str]]],
+) -> None:
+    """Their reasons too: who could read there that a document is invisible would have to ask for it only."""
+    both, names = pair
+    if both.sessions[0].actor != "patient":
+        pytest.skip("a professional reads no traces")
+    patient = f"Patient/{names['entries'][0][:26]}"
+    for process in both.processes:
+        process.world.clock.advance(timedelta(seconds=61))
+    for session in both.sessions:
+        for target in questions(patient, names["entries"], names["lists"], names["hidden"]):
+            session.request("GET", target)
+        for own_id in names["hidden"]:
+            session.request("PATCH", f"/fhir/DocumentReference/{own_id}", labelled("MASQUE_PS"), PATCH)
+    one, other = (asked(session, names["hidden"]) for session in both.sessions)
+    assert one == other
+    assert len(one) > 3 * len(names["hidden"])
+
+
+def asked(session: Session, own_ids: list[str]) -> list[str]:
+    """The events of what was asked for by these ids, without their own ids and times."""
+    found = [
+        answer.json().get("entry", []) for answer in pages(session, "/fhir/AuditEvent?date=ge2026-03-02T09:30:30Z")
+    ]
+    events = [one["resource"] for page in found for one in page]
+    for event in events:
+        event["entity"] = [one for one in event["entity"] if one["type"]["code"] != "XrequestId"]
+    return sorted(
+        json.dumps([one["outcome"], one.get("outcomeDesc"), one["action"], one["entity"]])
+        for one in events
+        if any(own_id in str(one["entity"]) for own_id in own_ids)
+    )
+
+
 def events(session: Session, count: int) -> tuple[list[int], list[tuple[str, str, str]]]:
     """How many events each page has; and all of them, without their ids, which are random within a millisecond."""
     before = "/fhir/AuditEvent?date=ge2026-03-01&date=lt2026-03-02T09:30:30Z"

@@ -11,7 +11,7 @@ from sceau.audit.facts import is_reason
 from sceau.fhir.outcome import Problem
 from sceau.http.call import Call
 from sceau.http.message import Answer
-from sceau.http.refusals import not_found, refused
+from sceau.http.refusals import as_answered, not_found, refused, unseen
 from unit.http.http_world import World, request
 
 DENIALS = [reason for reason in Reason if reason.value.startswith("denied.")]
@@ -87,6 +87,28 @@ def test_unknown_not_visible_and_of_another_record_read_alike_but_are_traced_apa
         "denied.invisible",
         "denied.other-record",
     ]
+
+
+@pytest.mark.parametrize("reason", DENIALS)
+def test_what_may_not_be_known_of_is_answered_as_unknown_and_read_so_by_who_answers_for_the_caller(
+    reason: Reason,
+) -> None:
+    refusal = unseen(reason)
+    assert (refusal.status, refusal.problem) == (404, not_found().problem)
+    assert refusal.reason.endswith(reason.value.removeprefix("denied.")), "the trace says why"
+    assert is_reason(refusal.reason)
+    assert as_answered(refusal.reason) == "denied.unknown"
+
+
+@pytest.mark.parametrize("reason", DENIALS)
+def test_a_denial_that_was_told_is_read_as_it_was_told(reason: Reason) -> None:
+    told = "denied.unknown" if reason in HIDDEN else TOLD_AS.get(reason, reason.value)
+    assert as_answered(refused(Verdict(False, reason)).reason) == told
+
+
+@pytest.mark.parametrize("reason", ["denied.unknown", "denied.other-record", "refused.422", "failed.error", "repeated"])
+def test_what_is_no_denial_of_a_decision_stays(reason: str) -> None:
+    assert as_answered(reason) == reason
 
 
 @pytest.mark.parametrize("reason", DENIALS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,9 +17,8 @@ from sceau.fhir.search.criteria import (
 )
 from sceau.fhir.search.rows import ARCHIVED, ENTRY_UUID_SYSTEM, IDS, REPLACES, STATUS, canonical, intervals, is_archived
 from sceau.records.columns import Columns, Values
-from sceau.records.ids import encode_id, split_document_id
+from sceau.records.ids import entry_of_uuid, split_document_id
 
-_UUID_PREFIX = "urn:uuid:"
 _NAMING = frozenset({"_id", "identifier"})
 _DELETED = ("entered-in-error",)
 
@@ -143,11 +141,5 @@ def _own_entries(ids: Iterable[str], record_id: str) -> set[str]:
 
 def _entries_of_uuids(tokens: Iterable[Token]) -> set[str]:
     """Return the entry-ids of the tokens that are entryUUIDs."""
-    found = set()
-    for token in tokens:
-        if token.code and token.code.startswith(_UUID_PREFIX) and token.system in {None, ENTRY_UUID_SYSTEM}:
-            try:
-                found.add(encode_id(uuid.UUID(token.code).bytes))
-            except ValueError:
-                continue  # a business identifier of that form may still be equal to it
-    return found
+    named = (entry_of_uuid(t.code) for t in tokens if t.code and t.system in {None, ENTRY_UUID_SYSTEM})
+    return {entry for entry in named if entry is not None}  # of any other, a business identifier may be equal to it
