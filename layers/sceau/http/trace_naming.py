@@ -103,7 +103,7 @@ def _names_of_entity(entity: Entity) -> Iterator[str]:
 def _tokens(value: str) -> Iterator[str]:
     """What a parameter's value may name: read with FHIR's escapes, and as it stands where they are none."""
     yield from (one.rpartition("|")[2] for one in value.split(","))
-    for one in split_unescaped(value, ","):
+    for one in split_unescaped(value, ",") if "\\" in value else ():
         with suppress(ValueError):
             yield unescape(split_unescaped(one, "|")[-1])
 
