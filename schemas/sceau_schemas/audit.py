@@ -86,6 +86,7 @@ class Entity(_Read):
     what: Reference | None = None
     type: Coding | None = None
     role: Coding | None = None
+    lifecycle: Coding | None = None
     security_label: tuple[Coding, ...] = Field(default=(), alias="securityLabel")
     query: str | None = None  # base64
     detail: tuple[Detail, ...] = ()

@@ -69,10 +69,10 @@ def seen(live: LiveStage) -> dict[str, Any]:
     return found
 
 
-def traces(live: LiveStage) -> dict[str, str]:
-    """The patient's traces: their types by id."""
+def traces(live: LiveStage, more: str = "") -> dict[str, str]:
+    """The patient's traces: their types by id. `more`: parameters that they are asked for with."""
     day = datetime.now(UTC) - timedelta(days=1)
-    target: str | None = f"/fhir/AuditEvent?date=ge{day:%Y-%m-%d}&_count=100"
+    target: str | None = f"/fhir/AuditEvent?date=ge{day:%Y-%m-%d}&_count=100{more}"
     told: dict[str, str] = {}
     patient = live.session("patient")
     while target:

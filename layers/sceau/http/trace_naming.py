@@ -65,10 +65,15 @@ def names_in(event: AuditEvent) -> Iterator[str]:
 
 
 def names_without_labels(event: AuditEvent, *, asked: bool) -> Iterator[str]:
-    """What it surely means for entries, sets or folders, and says no labels of. `asked`: in a search too."""
+    """What it surely means for entries, sets or folders, and says no labels of. `asked`: in a search too.
+
+    Not the set or folder that came with the documents which it tells the labels of.
+    """
+    with_documents = any(map(tells_labels, event.entity))
     for entity in event.entity:
         reference = entity.what.reference if entity.what else None
-        if not tells_labels(entity) and (reference is None or reference.startswith(OF_DOCUMENTS)):
+        is_new = with_documents and (entity.lifecycle is None or entity.lifecycle.code != shapes.AMENDMENT.code)
+        if not (tells_labels(entity) or is_new) and (reference is None or reference.startswith(OF_DOCUMENTS)):
             yield from _names_of_entity(entity)
     for text in _requests(event) if asked else ():
         naming = _NAMING.get(_kind_asked(text), ())

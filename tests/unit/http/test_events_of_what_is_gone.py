@@ -13,7 +13,7 @@ from sceau.cli import bodies
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import entry_uuid
-from unit.http.published import URI, Json, bundle, good, laboratory_document, locations, matches, opened, uid
+from unit.http.published import URI, WHEN, Json, bundle, good, laboratory_document, locations, matches, opened, uid
 from unit.http.test_decisions_end_to_end import HOLDER, PHYSICIAN, Stand
 from unit.http.test_own_documents import KEPT, coded, consultation, deposit, minors, secret
 from unit.http.test_patching import DELETION, PATCH, labelled
@@ -209,3 +209,26 @@ def test_an_attempt_before_the_record_was_opened_is_shown(full: World) -> None:
     assert holder.request("GET", target).status == 200
     good(holder.request("POST", "/fhir/Consent", bodies.consent_opening(basile)))
     assert holder.request("GET", target).status == 200
+
+
+def test_a_deposit_before_the_record_was_opened_is_shown(full: World) -> None:
+    """Neither the submission set nor a folder that would have come with it is of an earlier record."""
+    stand = Stand(Process(full.copy()))
+    basile = PATIENTS["basile"]
+    holder = stand.process.session("other-patient", patient="basile")
+    laboratory = stand.process.session(LABORATORY, patient="basile")
+
+    def submission(number: int) -> Json:
+        author, structure = AUTHORS["biologist"], STRUCTURES["laboratory"]
+        document = bodies.sample_document(
+            "biology", patient=basile, author=author, structure=structure, when=WHEN, unique_id=uid(number)
+        )
+        return bodies.provide_bundle((document,), patient=basile, when=WHEN, set_id=uid(900 + number))
+
+    shown = laboratory.request("POST", "/fhir", submission(6))
+    kept = submission(7)
+    kept["entry"][1]["resource"]["securityLabel"] = [coded("INVISIBLE_PATIENT")]
+    waits = laboratory.request("POST", "/fhir", kept)
+    assert (shown.status, waits.status) == (403, 403)
+    assert holder.request("GET", f"/fhir/AuditEvent/{shown.events[0]}").status == 200
+    assert holder.request("GET", f"/fhir/AuditEvent/{waits.events[0]}").status == 404
