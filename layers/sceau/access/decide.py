@@ -167,6 +167,8 @@ class Decision:
             return self._feeding()
         if act is Act.FIND_IDENTIFIER:
             return self._finding()
+        if act in CHANGING and actor.secret:
+            return Reason.DENIED_MODE  # representatives see that their document changed, and when: not in secret
         if actor.kind in _HOLDER:
             self._judge = self._holders_change if act in CHANGING else self._seen_by_holder
             return self._by_whom()

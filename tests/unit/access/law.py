@@ -88,6 +88,8 @@ def software(case: Case) -> bool:
         return True  # of its own structure: no record is asked
     if case.status != "open":
         return False
+    if case.unseen and case.act not in ("find-identifier", "publish", "replace"):
+        return False  # representatives would see when what they see was changed: L. 1111-5
     if not case.doc:
         return case.act in ("find-identifier", "mask", "show-to-patient", "hide-afterwards", "delete", "archive")
     if not case.mine:
@@ -146,10 +148,10 @@ def professional(case: Case) -> bool:  # noqa: PLR0912 - a list to tick off
     if case.act == "find-identifier":
         return not case.doc or case.mine
     if case.act == "delete":
-        return case.mode == "normal" and (not case.doc or case.mine)
+        return case.mode == "normal" and not case.unseen and (not case.doc or case.mine)
     if case.act in FIND:
         return reads(case)
-    if case.mode != "normal" or not reads(case):
+    if case.mode != "normal" or case.unseen or not reads(case):
         return False
     if case.act == "mask":
         return not (case.doc and case.awaits)

@@ -17,7 +17,7 @@ from sceau_schemas.dossier import StoredIdentifier
 from unit.faults.whole import read_whole
 from unit.http.published import URI, WHEN, Json, bundle, good, laboratory_document, matches, opened, uid
 from unit.http.test_decisions_end_to_end import HOLDER, PHYSICIAN, Stand
-from unit.http.test_patching import DELETION, PATCH, labelled
+from unit.http.test_patching import DELETION, PATCH, archived, labelled
 
 DIRECTIVES = codes.document_type(TRE_A05, "EXPPAT_3")
 CONTACTS = codes.document_type(TRE_A05, "FICHE-CONTACTS")
@@ -172,6 +172,17 @@ def test_a_secret_consultation_is_seen_by_the_minor_and_the_team_and_not_by_the_
 def test_a_secret_connection_deposits_with_that_label_alone(secret: Stand, labels: tuple[str, ...]) -> None:
     with secret.unchanged(422, "denied.secret") as answers:
         answers.append(deposit(secret, "secretly", consultation(1, *labels)))
+
+
+@pytest.mark.parametrize(
+    ("labels", "asked"),
+    [(labels, asked) for labels in ((), (KEPT,)) for asked in (labelled("MASQUE_PS"), archived(True), DELETION)],
+)
+def test_nothing_is_changed_in_a_secret_connection(secret: Stand, labels: tuple[str, ...], asked: Json) -> None:
+    """A representative who sees the document would see when that was."""
+    made = good(deposit(secret, PHYSICIAN, consultation(1, *labels))).json()
+    with secret.unchanged(403, "denied.mode") as answers:
+        answers.append(patch(secret, "secretly", made["id"], asked))
 
 
 def test_showing_it_to_the_parents_is_confirmed_and_can_not_be_undone(secret: Stand) -> None:
