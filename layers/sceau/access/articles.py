@@ -72,7 +72,7 @@ ARTICLES: Final[Mapping[Reason, Article]] = {
     Reason.DENIED_STATE: Article("the record is not in the state that this act starts from", "CSP R. 1111-36"),
     Reason.DENIED_MAJORITY: Article("the holder is of age", "code civil 414"),
     Reason.DENIED_MODE: Article(
-        "an emergency mode reads (bris de glace also feeds), and nothing else; a connexion secrète decides and changes nothing",
+        "an emergency mode reads (bris de glace also feeds), no more; a connexion secrète decides and changes nothing",
         "CSP L. 1111-17 I, L. 1111-5",
     ),
     Reason.DENIED_BLOCKED: Article(
