@@ -185,7 +185,7 @@ def _check_references(document: DocumentReference, scope: Scope, at: str) -> Non
 
 
 def _replaced(document: DocumentReference, at: str, findings: Findings) -> tuple[Target, ...]:
-    targets: list[Target] = []
+    targets: dict[Target, None] = {}
     for position, relation in enumerate(document.relates_to or ()):
         where = f"{at}.relatesTo[{position}]"
         if relation.code != "replaces":
@@ -194,7 +194,7 @@ def _replaced(document: DocumentReference, at: str, findings: Findings) -> tuple
         target = document_target(relation.target, f"{where}.target")
         if target in targets:
             findings.error("the same document is replaced twice", where)
-        targets.append(target)
+        targets[target] = None
     return tuple(targets)
 
 

@@ -26,7 +26,7 @@ from sceau.http.filing import Filed, file_folders, with_folders
 from sceau.http.refusals import not_found
 from sceau.http.repetition import find_repeated
 from sceau.http.replacing import Successor, superseded
-from sceau.http.sight import is_replaced_before
+from sceau.http.sight import replaced_before
 from sceau.http.targets import entities_asked, entry_meant
 from sceau.records.dossier import Dossier
 from sceau.records.ids import document_id, encode_id
@@ -121,8 +121,10 @@ class _Attempt:
             labels = tuple(row.now.labels for row in rows if row is not None)
             self._trace(repeated.set_id, repeated.entry_ids, (), repeated.folders, labels, repeated=True)
             return repeated
+        is_replaced = replaced_before(self._call, loaded.dossier, facts)
         successors = tuple(
-            Successor.of(document, self._targets(loaded.dossier, document)) for document in self._submission.documents
+            Successor.of(document, self._targets(loaded.dossier, document, is_replaced))
+            for document in self._submission.documents
         )
         replaced = tuple(target.id for one in successors for target in one.replaced)
         if len(set(replaced)) != len(replaced):
@@ -162,7 +164,9 @@ class _Attempt:
         entry_ids = tuple(row.id for row in first.entries)
         return Published(dossier, first.row.id, entry_ids, self._named(dossier, replaced), first.row.folders)
 
-    def _targets(self, dossier: Dossier, document: NewDocument) -> tuple[EntryRow, ...]:
+    def _targets(
+        self, dossier: Dossier, document: NewDocument, is_replaced: Callable[[EntryRow], bool]
+    ) -> tuple[EntryRow, ...]:
         """The entries that a document replaces. Raises Refused 404, FhirError 409."""
         rows: list[EntryRow] = []
         for target in document.replaces:
@@ -175,7 +179,7 @@ class _Attempt:
             if not verdict.allowed:
                 # What the caller did not author it may not even know of.
                 raise self._call.unseen(verdict.reason, facts, document_facts(row))
-            if is_replaced_before(self._call, dossier, facts, row):
+            if is_replaced(row):
                 raise conflict("the document to be replaced is superseded already")
             rows.append(row)
         if document.care_history is not None:

@@ -7,7 +7,7 @@ hidden are answered alike).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -34,13 +34,13 @@ _NOT_YET_TOLD: Final = {
 }
 
 
-def is_replaced_before(call: Call, dossier: Dossier, facts: RecordFacts, row: EntryRow) -> bool:
+def replaced_before(call: Call, dossier: Dossier, facts: RecordFacts) -> Callable[[EntryRow], bool]:
     """Whether the caller knows that something replaces an entry of its own: which it may read, or replace in its turn.
 
     To be told so of anything else would tell that there is something hidden: an entry may be replaced twice.
     """
-    sights = (Sight(call, act, dossier, facts, origin="") for act in (Act.REPLACE, Act.READ_ENTRY))
-    return any(sight.seen(row).now.status == "superseded" for sight in sights)
+    sights = [Sight(call, act, dossier, facts, origin="") for act in (Act.REPLACE, Act.READ_ENTRY)]
+    return lambda row: any(sight.seen(row).now.status == "superseded" for sight in sights)
 
 
 class Sight:
@@ -59,8 +59,9 @@ class Sight:
     @property
     def columns(self) -> Columns:
         """Theirs, as a search of the caller's compares them."""
+        changed = {place: cells(row) for place, row in self._otherwise.items()}
         return self.entries.columns.read_as(
-            {place: {name: cells(row)[name] for name in (STATUS, UPDATED)} for place, row in self._otherwise.items()}
+            {place: {name: found[name] for name in (STATUS, UPDATED)} for place, found in changed.items()}
         )
 
     def places(self) -> Sequence[int]:
@@ -81,7 +82,7 @@ class Sight:
     def seen(self, row: EntryRow) -> EntryRow:
         """An entry that the caller may see, with the versions that it sees of it."""
         place = self.entries.position(row.id)
-        return row if place is None else self._otherwise.get(place, row)
+        return row if place is None else self._seen_otherwise(frozenset((row.id,))).get(place, row)
 
     def technical(self, places: Sequence[int]) -> list[Json | Written]:
         """What TD3.1b tells of entries."""
@@ -109,23 +110,29 @@ class Sight:
 
     @cached_property
     def _otherwise(self) -> Mapping[int, EntryRow]:
+        return self._seen_otherwise(None)
+
+    def _seen_otherwise(self, only: frozenset[str] | None) -> Mapping[int, EntryRow]:
         """By place: the entries that the caller sees otherwise than they rest, for it can't see all that replaces them.
 
-        Empty where nothing that replaces is hidden: that is known from the columns, without reading a row. What a care
-        history replaces fell out of the record, whoever sees that one.
+        `only`: of these. Empty where nothing that replaces is hidden: that is known from the columns, without reading a
+        row. What a care history replaces fell out of the record, whoever sees that one.
         """
         entries, columns = self.entries, self.entries.columns
-        replacing = columns.holding(REPLACES, bool, range(len(entries)))
+        told = bool if only is None else lambda values: not only.isdisjoint(values)
+        replacing = columns.holding(REPLACES, told, range(len(entries)))
         replacing = columns.holding(TYPE, _is_no_care_history, replacing)
         seen = set(seen_entries(self._decision, entries, replacing))
         if len(seen) == len(replacing):
             return {}
         column = columns.column(REPLACES)
         told_of = {one for place in replacing if place not in seen for one in columns.values(column[place])}
+        if only is not None:
+            told_of &= only
         concerned = columns.holding(REPLACES, lambda values: not told_of.isdisjoint(values), replacing)
         replacements: defaultdict[str, dict[str, bool]] = defaultdict(dict)
         for place, row in zip(concerned, entries.rows_at(concerned), strict=True):
-            for target in row.replaces:
+            for target in told_of.intersection(row.replaces):
                 replacements[target][row.as_sent.event] = place in seen
         places = [place for place in map(entries.position, told_of) if place is not None]
         rows = zip(places, entries.rows_at(places), strict=True)

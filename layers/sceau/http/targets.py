@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from sceau.audit.facts import INS_SYSTEMS, Entity, Identifier
 from sceau.fhir.references import Target
 from sceau.records.dossier import Dossier
 from sceau.records.ids import entry_of_uuid, split_document_id
 from sceau_schemas.dossier import StoredIdentifier
+
+MOST_NAMED: Final = 100
+"""Of what a refused request points at, the event names so many."""
+
+LONGEST_NAME: Final = 1024
+"""Characters of an identifier that it names, and of that one's system."""
 
 
 def entry_meant(dossier: Dossier, target: Target) -> str | None:
@@ -27,9 +35,10 @@ def entities_asked(
 ) -> tuple[Entity, ...]:
     """What targets point at, as the event of a refusal names it: as it was asked for, there or not.
 
-    Nothing of another record: whose that is, this one's events do not tell. No INS.
+    Nothing of another record: whose that is, this one's events do not tell. No INS. So many at most that no refusal
+    makes a record's traces heavy, and nothing that is longer than an identifier is.
     """
-    found = (_entity(target, record_id, kind) for target in targets)
+    found = (_entity(target, record_id, kind) for target in islice(targets, MOST_NAMED))
     return tuple(one for one in found if one is not None)
 
 
@@ -37,6 +46,7 @@ def _entity(target: Target, record_id: str | None, kind: str) -> Entity | None:
     if isinstance(target, str):
         pair = split_document_id(target)
         return Entity(f"{kind}/{target}", amended=True) if pair and pair[0] == record_id else None
-    if not target.value or target.system.startswith(INS_SYSTEMS):
+    size = max(len(target.value), len(target.system))
+    if not target.value or size > LONGEST_NAME or target.system.startswith(INS_SYSTEMS):
         return None
     return Entity(identifier=Identifier(target.system, target.value), amended=True)

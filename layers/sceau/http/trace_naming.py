@@ -1,7 +1,8 @@
 """What an event names of a record: its entries, sets and folders, and other events. Pure.
 
-An entry, set or folder is named by its id, as part of a FHIR id or as entryUUID, or by a business identifier. All of
-these are read into one form, `name_of`, in which they compare.
+An entry, set or folder is named by its id, as part of a FHIR id or as entryUUID, or by a business identifier. Ids are
+read into one form, `name_of`, in which they compare; identifiers have one of their own, for their authors choose them:
+none stands for an id, nor for the identifier of another system.
 """
 
 from __future__ import annotations
@@ -45,10 +46,9 @@ def names_of_row(row: EntryRow | SetRow) -> Iterator[str]:
     """All names of an entry, set or folder, as events have them: they hide an INS inside an identifier."""
     yield row.id
     for identifier in row.identifiers:
-        yield name_of(identifier.value)
-        kept = name_of(hide_ins(identifier.value))
-        if kept != REDACTED:  # else it would be that of every patient, too
-            yield kept
+        for value in {identifier.value, hide_ins(identifier.value)} - {REDACTED}:  # which is that of every patient, too
+            yield _identified(identifier.system, value)
+            yield _identified("", value)
 
 
 def tells_labels(entity: Entity) -> bool:
@@ -60,8 +60,14 @@ def names_in(event: AuditEvent) -> Iterator[str]:
     """Everything in an event that may name an entry, set or folder."""
     for entity in event.entity:
         yield from _names_of_entity(entity)
-    for value in _values_asked(event):
-        yield from map(name_of, _tokens(value))
+    for text in _requests(event):
+        naming = _NAMING.get(_kind_asked(text), ())
+        for name, value in _pairs(text):
+            by_identifier = name.partition(":")[0] in naming
+            for system, code in _tokens(value):
+                yield name_of(code)
+                if by_identifier:
+                    yield _identified(system, code)
 
 
 def names_without_labels(event: AuditEvent, *, asked: bool) -> Iterator[str]:
@@ -79,13 +85,13 @@ def names_without_labels(event: AuditEvent, *, asked: bool) -> Iterator[str]:
         naming = _NAMING.get(_kind_asked(text), ())
         for name, value in _pairs(text):
             if name in naming:
-                yield from map(name_of, _tokens(value))
+                yield from (name_of(code) for _, code in _tokens(value))
 
 
 def events_named(event: AuditEvent) -> Iterator[str]:
     """The events that an event names: read, reviewed, or searched for by id."""
     references = (entity.what.reference or "" for entity in event.entity if entity.what)
-    asked = (token for value in _values_asked(event) for token in _tokens(value))
+    asked = (code for value in _values_asked(event) for _, code in _tokens(value))
     for text in chain(references, asked):
         with suppress(ValueError):
             yield check_event_id(text.rpartition("/")[2].rpartition(".")[2])
@@ -103,14 +109,23 @@ def _names_of_entity(entity: Entity) -> Iterator[str]:
         yield name_of(entity.what.reference.partition("/_history/")[0])
     if entity.what.identifier is not None:
         yield name_of(entity.what.identifier.value)
+        yield _identified(entity.what.identifier.system or "", entity.what.identifier.value)
 
 
-def _tokens(value: str) -> Iterator[str]:
-    """What a parameter's value may name: read with FHIR's escapes, and as it stands where they are none."""
-    yield from (one.rpartition("|")[2] for one in value.split(","))
+def _identified(system: str, value: str) -> str:
+    """A business identifier as it compares. Without a system: of any."""
+    return f"{system}|{value}"
+
+
+def _tokens(value: str) -> Iterator[tuple[str, str]]:
+    """The systems and codes that a parameter's value may name: with FHIR's escapes, and as it stands."""
+    for one in value.split(","):
+        system, _, code = one.rpartition("|")
+        yield system, code
     for one in split_unescaped(value, ",") if "\\" in value else ():
         with suppress(ValueError):
-            yield unescape(split_unescaped(one, "|")[-1])
+            *systems, code = map(unescape, split_unescaped(one, "|"))
+            yield "|".join(systems), code
 
 
 def _values_asked(event: AuditEvent) -> Iterator[str]:

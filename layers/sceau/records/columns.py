@@ -97,11 +97,11 @@ class Columns:
 
     def added(self, row: EntryRow | SetRow) -> Columns:
         """The columns with one more row."""
-        return self._with({**dict.fromkeys(self.numbers, ()), **cells(row)}, self.count)
+        return self._with({self.count: {**dict.fromkeys(self.numbers, ()), **cells(row)}})
 
     def replaced(self, position: int, row: EntryRow | SetRow) -> Columns:
         """The columns with another row in a place; values that no row has any more are dropped."""
-        changed = self._with({**dict.fromkeys(self.numbers, ()), **cells(row)}, position)
+        changed = self._with({position: {**dict.fromkeys(self.numbers, ()), **cells(row)}})
         used = sorted({0}.union(*changed.numbers.values()))
         if len(used) == len(changed.pool):
             return changed
@@ -113,28 +113,28 @@ class Columns:
 
     def read_as(self, changed: Mapping[int, Cells]) -> Columns:
         """The columns with other values in some places, for one reader: what no row has any more stays in the pool."""
-        columns = self
-        for position, values in changed.items():
-            columns = columns._with(values, position)
-        return columns
+        return self._with(changed) if changed else self
 
-    def _with(self, changed: Cells, position: int) -> Columns:
+    def _with(self, changed: Mapping[int, Cells]) -> Columns:
         known = {text: number for number, text in enumerate(self.pool)}
         pool, numbers = list(self.pool), dict(self.numbers)
-        count = max(self.count, position + 1)
-        for name, values in changed.items():
-            if name not in numbers and not values:
-                continue
-            column = array("I", numbers[name]) if name in numbers else _nothing(self.count)
-            if position == len(column):
-                column.append(0)
-            text = _cell(values)
-            if text not in known:
-                known[text] = len(pool)
-                pool.append(text)
-            column[position] = known[text]
-            numbers[name] = column
-        return Columns(count, tuple(pool), numbers)
+        own: dict[str, array[int]] = {}
+        for position, row in changed.items():
+            for name, values in row.items():
+                if name not in numbers and not values:
+                    continue
+                if name not in own:
+                    own[name] = array("I", numbers[name]) if name in numbers else _nothing(self.count)
+                    numbers[name] = own[name]
+                column = own[name]
+                if position == len(column):
+                    column.append(0)
+                text = _cell(values)
+                if text not in known:
+                    known[text] = len(pool)
+                    pool.append(text)
+                column[position] = known[text]
+        return Columns(max(self.count, max(changed) + 1), tuple(pool), numbers)
 
     def encode(self) -> bytes:
         """The bytes that rest."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -11,6 +12,8 @@ from fixtures.inprocess import Process, Response, World
 from sceau.cli import bodies
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import AUTHORS, STRUCTURES
+from sceau.records.table import PackedTable
+from sceau_schemas.dossier import StoredIdentifier
 from unit.http.published import URI, Json, bundle, good, hospital_document, laboratory_document, locations, opened, uid
 from unit.http.test_nothing_shows_through import labelled_with
 from unit.http.test_patching import DELETION, HOLDER, LABORATORY, PHYSICIAN, Stand, archived, labelled
@@ -173,3 +176,31 @@ def test_who_may_only_feed_is_told_of_what_it_authored_itself() -> None:
     grant = bodies.consent_grant(DOMINIQUE, STRUCTURES["hospital"])
     good(process.session(HOLDER).request("POST", "/fhir/Consent", grant))
     assert seen(stand, PHYSICIAN, 1) == REPLACED
+
+
+def test_what_is_replaced_is_looked_up_by_itself(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the whole record's replacements for each document: that would make a large submission quadratic."""
+    many = range(20)
+    good(stand.as_(LABORATORY).request("POST", "/fhir", bundle(910, *(laboratory_document(100 + one) for one in many))))
+
+    def all_replaced(old: int) -> int:
+        """By as many masked documents; how many rows were read for it."""
+        read: list[int] = []
+        rows_at = PackedTable.rows_at
+
+        def counted(table: Any, places: Any) -> Any:
+            read.extend(places)
+            return rows_at(table, places)
+
+        targets = [StoredIdentifier(system=URI, value=uid(old + one)) for one in many]
+        documents = [
+            laboratory_document(old + 100 + one, replaces=target) for one, target in zip(many, targets, strict=True)
+        ]
+        with monkeypatch.context() as watched:
+            watched.setattr(PackedTable, "rows_at", counted)
+            body = labelled_with(bundle(old + 1000, *documents), "MASQUE_PS")
+            good(stand.as_(LABORATORY).request("POST", "/fhir", body))
+        return len(read)
+
+    all_replaced(100)
+    assert all_replaced(200) < 10 * len(many)

@@ -11,6 +11,7 @@ from fakes.objects import on
 from fixtures.inprocess import Process, Response, World
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import PATIENTS
+from sceau.http.targets import LONGEST_NAME, MOST_NAMED
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import entry_uuid
 from unit.http.published import (
@@ -263,3 +264,51 @@ def test_an_identifier_that_holds_an_ins_is_hidden_as_events_keep_it(stand: Stan
     refused = conditionally(stand, PHYSICIAN, f"urn:oid:1.2.3|{identifier['value']}", DELETION)
     assert refused.status == 403
     assert not {*found.events, *refused.events} & traces(stand)
+
+
+OID = "urn:oid:1.2.250.1.999"
+
+
+@pytest.mark.parametrize("kind", ["record", "id", "entry", "entryUUID", "nothing", "another system"])
+def test_the_identifiers_of_a_hidden_document_hide_nothing_else(stand: Stand, kind: str) -> None:
+    """Its author chooses them: none stands for what has that text as its id, or under another system."""
+    body = bundle(905, laboratory_document(5))
+    (own_id,) = locations(stand.as_(LABORATORY).request("POST", "/fhir", body), "DocumentReference")
+    patient = f"patient={own_id[:26]}"
+    asked = [f"/{own_id}", f"?{patient}&type=x|", f"?{patient}&identifier={quote(URI)}|{quote(uid(5))}"]
+    events = {
+        event for one in asked for event in stand.as_(PHYSICIAN).request("GET", f"/fhir/DocumentReference{one}").events
+    }
+    assert events <= traces(stand)
+    entry = own_id[27:]
+    value = {
+        "record": own_id[:26],
+        "id": own_id,
+        "entry": entry,
+        "entryUUID": f"urn:uuid:{entry_uuid(entry)}",
+        "nothing": "x/",
+        "another system": uid(5),
+    }[kind]
+    hidden = bundle(906, laboratory_document(6))
+    hidden["entry"][1]["resource"]["securityLabel"] = [coded("INVISIBLE_PATIENT")]
+    hidden["entry"][1]["resource"]["identifier"] = [{"system": OID, "value": value}]
+    made = good(stand.as_(LABORATORY).request("POST", "/fhir", hidden))
+    by_it = stand.as_(PHYSICIAN).request("GET", f"/fhir/DocumentReference?{patient}&identifier={OID}|{quote(value)}")
+    shown = traces(stand)
+    assert events <= shown
+    assert not {*made.events, *by_it.events} & shown
+
+
+def test_the_event_of_a_refusal_does_not_grow_with_what_is_asked(stand: Stand) -> None:
+    body = bundle(907, laboratory_document(7))
+    body["entry"][1]["resource"]["relatesTo"] = [
+        {"code": "replaces", "target": {"identifier": {"system": OID, "value": f"{number}{'y' * (number % 2 * 2000)}"}}}
+        for number in range(3000)
+    ]
+    answer = stand.as_(LABORATORY).request("POST", "/fhir", body)
+    assert answer.status == 404
+    entities = told(stand, answer)["entity"]
+    named = [one["what"]["identifier"]["value"] for one in entities if "identifier" in one.get("what", {})]
+    assert set(map(str, range(0, MOST_NAMED, 2))) <= set(named)
+    assert not [one for one in named if len(one) > LONGEST_NAME]
+    assert len(entities) < MOST_NAMED
