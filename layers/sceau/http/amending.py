@@ -113,7 +113,7 @@ class Amender:
         target = self._target(call, patch, query)
         call.acts_for(document_facts(target.row).author_structures)
         sight = self._sight(call, target.loaded.dossier, target.facts, readable=target.readable)
-        _check_version(call, target, sight.seen(target.row).now.version)
+        _check_version(call, target, sight)
         labels = self._labels(target, patch)
         archived = target.row.now.archived if patch.archived is None else patch.archived
         status = DELETED if patch.deleted else target.row.now.status
@@ -249,15 +249,15 @@ def _is_archived(archived: bool | None) -> bool:
     return archived is True
 
 
-def _check_version(call: Call, target: _Target, version: int) -> None:
-    """`version`: the present one, as the caller counts them."""
+def _check_version(call: Call, target: _Target, sight: Sight) -> None:
+    """`sight`: the caller's, who counts the versions that it sees."""
     wanted = call.request.header("if-match")
     if wanted is None:
         return
     if not target.readable:
         text = "a caller that may not read the entry has no version of it to match"
         raise FhirError(400, Problem("not-supported", text, "If-Match"))
-    if not etag_matches(wanted, version):
+    if not etag_matches(wanted, sight.seen(target.row).now.version):
         raise FhirError(412, Problem("conflict", "the entry has another version by now"))
 
 

@@ -75,7 +75,7 @@ class Call:
     matrix: str | None = None
     purpose: Coding | None = None
     structure: ActingStructure | None = None
-    concerns: tuple[Entity, ...] = ()
+    concerns: Callable[[], tuple[Entity, ...]] = tuple
     events: list[str] = field(default_factory=list)
 
     @property

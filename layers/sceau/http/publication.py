@@ -100,7 +100,7 @@ class _Attempt:
         self._record_id = call.record_id or ""
         self._sealed: tuple[_Sealed, ...] = ()
         self._event: tuple[str, tuple[str, ...], tuple[tuple[StoredCoding, ...], ...]] | None = None
-        call.concerns = self._asked()
+        call.concerns = self._asked
         call.acts_for(one for document in submission.documents for one in identifiers(document.author_structures))
 
     def run(self) -> Published:

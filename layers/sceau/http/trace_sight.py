@@ -142,6 +142,8 @@ class TraceSight:
         return shown or (reference is not None and self._record.holds(name_of(reference.partition("/_history/")[0])))
 
     def _shows_labelled(self, labels: frozenset[str], at: datetime) -> bool:
-        """Whether the reader may know of a document with these labels, deposited when the event was recorded: at most
-        later than it was, so that nothing shows too soon."""
+        """Whether the reader may know of a document with these labels that was deposited `at` that time.
+
+        No document is deposited later than the event that names it: what waits a month shows late, never too soon.
+        """
         return self._record.decision.on(DocumentFacts("current", labels, type_code="", deposited=at)).allowed

@@ -134,7 +134,7 @@ class Wrapper:
         if call is not None and not isinstance(error, JournalUnavailable):
             try:
                 call.record_id = call.record_id or self._named(request)
-                data, *others = call.concerns or entities_named(request, call.record_id) or (None,)
+                data, *others = call.concerns() or entities_named(request, call.record_id) or (None,)
                 call.trace(outcome=outcome, reason=reason, data=data, others=tuple(others))
             except (JournalUnavailable, Unavailable, ObjectStoreError, KeyServiceError) as unavailable:
                 cause = reason_of(unavailable)

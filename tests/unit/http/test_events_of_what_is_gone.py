@@ -5,34 +5,22 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import quote
 
-import pytest
-
 from fakes.objects import on
 from fixtures.inprocess import Process, Response, World
 from sceau.cli import bodies
 from sceau.cli.samples import AUTHORS, PATIENTS, STRUCTURES
 from sceau.objects.scoped import StoreOperation
 from sceau.records.ids import entry_uuid
-from unit.http.published import URI, WHEN, Json, bundle, good, laboratory_document, locations, matches, opened, uid
+from unit.http.published import URI, WHEN, Json, bundle, good, laboratory_document, locations, matches, uid
 from unit.http.test_decisions_end_to_end import HOLDER, PHYSICIAN, Stand
 from unit.http.test_own_documents import KEPT, coded, consultation, deposit, minors, secret
 from unit.http.test_patching import DELETION, PATCH, labelled
 from unit.http.test_record_life import upkeep
-from unit.http.test_trace_sight import LABORATORY, traces
+from unit.http.test_trace_sight import LABORATORY, full, stand, traces
 
-__all__ = ["minors", "secret"]
+__all__ = ["full", "minors", "secret", "stand"]
 
 DUNE = PATIENTS["dune"]
-
-
-@pytest.fixture(scope="module")
-def full() -> World:
-    return opened().world
-
-
-@pytest.fixture
-def stand(full: World) -> Stand:
-    return Stand(Process(full.copy()))
 
 
 def hidden_by_all_ways(stand: Stand, reader: str, events: set[str]) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from fakes.objects import on
-from fixtures.inprocess import Process, Response, World
+from fixtures.inprocess import Process, Response
 from sceau.cli.documents import DOMINIQUE
 from sceau.cli.samples import PATIENTS
 from sceau.http.targets import LONGEST_NAME, MOST_NAMED
@@ -25,28 +25,17 @@ from unit.http.published import (
     laboratory_document,
     locations,
     matches,
-    opened,
     search,
     uid,
 )
 from unit.http.test_decisions_end_to_end import HOLDER, PHYSICIAN, Stand
 from unit.http.test_own_documents import KEPT, coded, consultation, deposit, minors, own, secret
 from unit.http.test_patching import DELETION, PATCH, labelled
-from unit.http.test_trace_sight import LABORATORY, awaiting, traces
+from unit.http.test_trace_sight import LABORATORY, awaiting, full, stand, traces
 
-__all__ = ["minors", "secret"]
+__all__ = ["full", "minors", "secret", "stand"]
 
 NOTHING = "a" * 26
-
-
-@pytest.fixture(scope="module")
-def full() -> World:
-    return opened().world
-
-
-@pytest.fixture
-def stand(full: World) -> Stand:
-    return Stand(Process(full.copy()))
 
 
 def patch(stand: Stand, actor: str, own_id: str, body: Any, **headers: str) -> Response:
@@ -195,11 +184,11 @@ def test_what_readers_ask_for_themselves_is_told_in_the_same_way_hidden_or_not_t
     made = good(deposit(secret, PHYSICIAN, consultation(5, KEPT)))
     record, _, own_id = made.json()["id"].partition(".")
     seen = []
-    for stand in (secret, Stand(Process(secret.process.world.copy()))):
-        if stand is secret:
-            good(patch(stand, PHYSICIAN, made.json()["id"], DELETION))
-        entry = own_id if stand is secret else NOTHING
-        shown = own_traces(stand, "representative", asked_by_the_reader(stand, "representative", record, entry))
+    for where in (secret, Stand(Process(secret.process.world.copy()))):
+        if where is secret:
+            good(patch(where, PHYSICIAN, made.json()["id"], DELETION))
+        entry = own_id if where is secret else NOTHING
+        shown = own_traces(where, "representative", asked_by_the_reader(where, "representative", record, entry))
         seen.append([(one["outcome"], one.get("outcomeDesc"), len(one["entity"])) for one in shown])
     assert seen[0] == seen[1]
 
